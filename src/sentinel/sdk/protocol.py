@@ -1,0 +1,148 @@
+"""The contract of a protocol: one async function and its options, in one file.
+
+    class NtpOptions(Options):
+        samples: int = Field(3, ge=1, le=9, description="Packets to send.")
+
+    async def probe(target: Target, options: NtpOptions, run: Run) -> None:
+        with run.stage("exchange"):
+            run.values["offset_seconds"] = await ask(target, options.samples)
+
+    PROTOCOL = Protocol("ntp", NtpOptions, probe, values=(Value("offset_seconds", "s", "Clock offset."),))
+
+The probe measures and raises; it never judges.  An ``OSError``, ``ssl.SSLError`` or ``TimeoutError`` that leaves a
+stage becomes a Failure of that stage; ``run.fail`` says a failure in so many words.  Anything else that escapes is
+a defect: the result is UNKNOWN and the traceback is in the log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict
+
+from sentinel.domain.failure import Failure
+from sentinel.domain.observation import Measurement
+from sentinel.domain.target import Check, Target
+from sentinel.sdk.failures import failure_of
+
+
+class Options(BaseModel):
+    """Base of every protocol's options: unknown keys are refused, every field has a description.
+
+    Two field names are conventions that the rest of the daemon relies on: ``port`` (int, or None for the
+    protocol's own) is the one place of the port; secrets are ``pydantic.SecretStr``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number that a protocol measures: exported as ``sentinel_<protocol>_<name>``.
+
+    ``name`` is snake_case and ends in its unit where it has one (``_seconds``, ``_bytes``, ``_ratio``, ``_celsius``).
+    ``items``: the value exists once for each item, with keys ``name:item`` and a metric label ``item``.
+    """
+
+    name: str
+    unit: str
+    description: str
+    items: bool = False
+
+
+class ProbeFailed(Exception):
+    """The probe says how it failed; the runner turns it into the observation's failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.stage}: {failure.code} {failure.detail}".rstrip())
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of one probe: where it puts what it measures.
+
+    ``deadline`` is on ``time.monotonic()``; the runner enforces it, a probe needs it only to pass on to a worker.
+    ``service`` is what the protocol's ``service`` context manager gave.  ``memory`` survives from one run of a
+    check to its next (counters that become rates, a session); it starts empty.
+    """
+
+    deadline: float
+    service: Any = None
+    memory: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    current: str = "probe"
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, in seconds, and turn what the network raises inside it into a failure of that stage."""
+        outer, self.current = self.current, name
+        started = time.monotonic()
+        try:
+            yield
+        except (OSError, EOFError) as error:  # ssl.SSLError, TimeoutError, IncompleteReadError are among them
+            raise ProbeFailed(failure_of(name, error)) from error
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - started
+        self.current = outer  # left as it is after an exception: a deadline then names the stage it struck
+
+    def fail(self, code: str, detail: str = "", *, stage: str | None = None) -> NoReturn:
+        """End the probe with a failure of the current stage.
+
+        Raises:
+            ProbeFailed: always.
+        """
+        raise ProbeFailed(Failure(stage or self.current, code, detail[:500]))
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+Probe = Callable[[Target, Any, Run], Awaitable[None]]
+Done = Callable[[Check, Measurement], None]
+Sweep = Callable[[Any, Sequence[Check], Done], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What a protocol's file declares, in a module constant ``PROTOCOL``.
+
+    ``service`` makes a resource that the daemon holds once for its whole life (a shared socket, a pool of workers):
+    an async context manager whose value arrives in ``Run.service``.
+    ``values_of`` adds the values that depend on the options (an SNMP profile's).
+    ``sweep`` is for protocols with thousands of cheap exchanges: called with the service, all checks due in a
+    tick and ``done``; returns at once; calls ``done`` exactly once for each check, at its deadline at the latest.  ``probe``
+    must measure the same by the same means.
+    ``retrieves_picture``: an OK run has retrieved a picture, so the retrieval promise is counted from it.
+    ``needs`` names what the host must allow, for people: "raw socket or ping socket".
+    """
+
+    name: str
+    options: type[Options]
+    probe: Probe
+    values: tuple[Value, ...] = ()
+    service: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    values_of: Callable[[Any], tuple[Value, ...]] | None = None
+    sweep: Sweep | None = None
+    retrieves_picture: bool = False
+    needs: str = ""
+    transport: Literal["icmp", "tcp", "udp"] = "tcp"
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring of the module that holds the probe."""
+        import sys
+
+        return (sys.modules[self.probe.__module__].__doc__ or "").strip().partition("\n")[0]
+
+    def declared(self, options: Any) -> tuple[Value, ...]:
+        """Every value that a check with these options may measure."""
+        return self.values + (self.values_of(options) if self.values_of else ())

@@ -1,0 +1,53 @@
+"""Picture retrieval: an episode from the first attempt to the first valid picture.
+
+The contract promises a picture within five minutes of the request.  Attempts that fail belong to one episode,
+which stays open until a picture is shown or the check is given up, so that one outage is one record and at most
+one breach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sentinel.domain.observation import Observation, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """One episode.
+
+    ``started_at`` is the start of the first attempt, ``ended_at`` when the picture was there or the episode was
+    given up (None while open), UTC epoch seconds.  ``stage`` and ``code`` are the last failure's: the guilty stage.
+    """
+
+    id: str
+    check: str
+    started_at: float
+    ended_at: float | None = None
+    shown: bool = False
+    attempts: int = 0
+    stage: str = ""
+    code: str = ""
+
+    def elapsed(self, now: float) -> float:
+        """Seconds from the first attempt to the picture, or to ``now`` while it is open."""
+        return (now if self.ended_at is None else self.ended_at) - self.started_at
+
+
+def attempt(episode: Retrieval | None, observation: Observation, *, new_id: str) -> Retrieval | None:
+    """The episode after one more attempt; a new one where none was open.
+
+    An UNKNOWN observation is no attempt: we did not ask.
+    """
+    if observation.outcome is Outcome.UNKNOWN:
+        return episode
+    episode = episode or Retrieval(new_id, observation.check, observation.started_at)
+    if observation.failure is None:
+        return replace(episode, attempts=episode.attempts + 1, ended_at=observation.ended_at, shown=True)
+    failure = observation.failure
+    return replace(episode, attempts=episode.attempts + 1, stage=failure.stage, code=failure.code)
+
+
+def abandon(episode: Retrieval, at: float) -> Retrieval:
+    """Given up without a picture: the check was removed."""
+    return replace(episode, ended_at=at)

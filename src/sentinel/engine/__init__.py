@@ -1,0 +1,1 @@
+"""The way of one observation: planned, run, judged, committed, told."""

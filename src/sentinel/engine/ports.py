@@ -1,0 +1,132 @@
+"""What the engine needs from outside: a clock, a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sentinel.domain.incident import Incident, Transition
+from sentinel.domain.notice import Notice, NoticeStatus
+from sentinel.domain.observation import Outcome
+from sentinel.domain.retrieval import Retrieval
+
+
+class Clock(Protocol):
+    """Wall time is a label, monotonic time measures."""
+
+    def now(self) -> float:
+        """UTC epoch seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A check's confirmed state from ``at`` (UTC epoch seconds) on: ``up``, ``down`` or ``unknown``."""
+
+    check: str
+    at: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that one observation or tick changed: one transaction, or nothing.
+
+    Incidents and retrievals are inserted or replaced by id; transitions, statuses and notices are only added.
+    """
+
+    incidents: Sequence[Incident] = ()
+    transitions: Sequence[Transition] = ()
+    notices: Sequence[Notice] = ()
+    statuses: Sequence[Status] = ()
+    retrievals: Sequence[Retrieval] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the store knew when the daemon last stopped.
+
+    ``incidents`` and ``retrievals`` are the open ones, ``statuses`` each check's last; ``alive_at`` is the last
+    moment at which the daemon is known to have run, None on a first start.
+    """
+
+    incidents: Sequence[Incident] = ()
+    retrievals: Sequence[Retrieval] = ()
+    statuses: Sequence[Status] = ()
+    alive_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one attempt to deliver a notice."""
+
+    incident: str
+    seq: int
+    channel: str
+    status: NoticeStatus
+    attempts: int
+    next_at: float
+    error: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One incident with all that happened to it."""
+
+    incident: Incident
+    transitions: Sequence[Transition]
+    notices: Sequence[Notice]
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """A check's results in one period that starts at ``at`` (UTC epoch seconds) and lasts ``width`` seconds."""
+
+    check: str
+    at: float
+    width: int
+    ok: int
+    failed: int
+    unknown: int
+    took_sum: float
+    took_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """A channel's limiter and breaker as they were: the times of its last sends, and until when it is broken."""
+
+    channel: str
+    sent: Sequence[float] = field(default_factory=tuple)
+    broken_until: float = 0.0
+
+
+class Store(Protocol):
+    """Where what must not be lost is kept.  No method blocks the event loop.
+
+    ``commit`` and ``roll`` may be called from the loop only.  The awaitable of ``commit`` ends when the
+    transaction is on the disk, and raises ``StoreFailed`` where it could not be written.
+    """
+
+    def commit(self, commit: Commit) -> Awaitable[None]: ...
+    def roll(self, check: str, at: float, outcome: Outcome, took: float) -> None: ...
+    async def restore(self) -> Restored: ...
+    async def notices_due(self, channel: str, now: float, limit: int) -> Sequence[Notice]: ...
+    async def next_due(self, channel: str) -> float | None: ...
+    async def settle(self, settled: Sequence[Settled]) -> None: ...
+    async def undelivered(self) -> Mapping[str, int]: ...
+    async def channel_states(self) -> Sequence[ChannelState]: ...
+    async def save_channel_state(self, state: ChannelState) -> None: ...
+    async def incidents(self, *, open_only: bool = False, since: float = 0.0, limit: int = 500) -> Sequence[Incident]: ...
+    async def history(self, incident: str) -> History | None: ...
+    async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]: ...
+    async def statuses(self, since: float, until: float) -> Sequence[Status]: ...
+    async def rollups(self, check: str, since: float, width: int) -> Sequence[RollUp]: ...
+
+
+class StoreFailed(Exception):
+    """The disk is full, gone or read-only, or the database is broken: an emergency that is told without the store."""

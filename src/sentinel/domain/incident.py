@@ -96,7 +96,7 @@ class Incident:
     ``key`` is ``<rule>/<subject>``: at most one open incident has it.  ``subject`` is a check id, or ``estate``,
     or ``vantage/<name>/<code>`` where we ourselves are blind.  ``labels`` are the identity that messages bear,
     ``title`` the subject's display name, both as they were at the opening.  ``began_at`` is the first failure,
-    ``opened_at`` the confirmation.
+    ``opened_at`` the confirmation.  ``channels`` are those that were told, and that will be told of the end.
     """
 
     id: str
@@ -114,6 +114,7 @@ class Incident:
     resolved_at: float | None = None
     verdict: Verdict | None = None
     cause: str = ""
+    channels: tuple[str, ...] = ()
     version: int = 0
 
 

@@ -220,6 +220,15 @@ def certificate_days_left(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> float:
     return (_not_after(certificate) - time.time()) / _DAY  # noqa: TID251 - OpenSSL judges by the same wall time
 
 
+def record_certificate(run: Run, ssl_object: ssl.SSLObject | ssl.SSLSocket) -> None:
+    """Put down what TLS showed: the value ``certificate_days_left`` and the fact ``tls`` (its version)."""
+    run.facts["tls"] = ssl_object.version() or ""
+    try:
+        run.values["certificate_days_left"] = certificate_days_left(ssl_object)
+    except ValueError as error:  # met where verification is off only: OpenSSL reads what this cannot
+        run.facts["certificate"] = f"unreadable: {error}"[:200]
+
+
 @lru_cache(maxsize=1024)
 def _not_after(certificate: bytes) -> float:
     return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()

@@ -47,6 +47,7 @@ class ConferenceFigure:
 
     @property
     def rate(self) -> float:
+        """The share of the conferences that have begun and had an incident, 0 to 1."""
         return len(self.hit) / self.supported if self.supported else 0.0
 
     @property

@@ -251,14 +251,12 @@ def _change(incident: Incident, verdict: Verdict) -> tuple[Incident, Transition 
     return _moved(changed, Telling.TOLD, verdict.at, "severity_changed", Event.CHANGED, verdict=verdict)
 
 
-def _reconsider(
-    incident: Incident, verdict: Verdict, dependency: Dependency
-) -> tuple[Incident, Transition | None]:
+def _reconsider(incident: Incident, verdict: Verdict, dependency: Dependency) -> tuple[Incident, Transition | None]:
     incident = replace(incident, severity=verdict.severity, verdict=verdict)
     if dependency.standing is Standing.CLEAR:
         reason = "parent_answered" if incident.telling is Telling.HELD else "still_failing"
         return _moved(incident, Telling.TOLD, verdict.at, reason, Event.OPENED, verdict=verdict)
-    if dependency.standing is Standing.BLOCKED and incident.telling is Telling.HELD:
+    if dependency.standing is Standing.BLOCKED and dependency.cause != incident.cause:
         return _moved(
             incident, Telling.SUPPRESSED, verdict.at, "parent_down", None, cause=dependency.cause, verdict=verdict
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from enum import StrEnum
+from types import MappingProxyType
 
 from sentinel.domain.failure import Failure
 

@@ -64,10 +64,12 @@ class Feed:
         self._event = asyncio.Event()
 
     def add_check(self, check: str) -> None:
+        """A check changed."""
         self._checks.add(check)
         self._event.set()
 
     def add_incident(self, incident: str) -> None:
+        """An incident changed."""
         self._incidents.add(incident)
         self._event.set()
 

@@ -1,0 +1,421 @@
+"""The pipeline: every fact comes in through ``accept`` or ``tick``, and all that follows from it leaves in one commit.
+
+``accept`` judges an observation against its windows, steps the incidents, and where anything changed hands one
+transaction to the store; the snapshot shows it once it is on the disk.  State advances at once, so that the next
+observation is judged by what this one taught, whatever the disk does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Protocol
+
+import structlog
+
+from sentinel.domain.dependency import Reach, dependency
+from sentinel.domain.failure import Failure
+from sentinel.domain.incident import CLEAR, Dependency, Level, State, Subject, Telling, Verdict
+from sentinel.domain.judge import judge, judge_retrieval
+from sentinel.domain.observation import Observation, Outcome
+from sentinel.domain.retrieval import Retrieval, abandon, attempt
+from sentinel.domain.rule import RetrievalLimit, Rule, Threshold
+from sentinel.domain.target import Check, Target
+from sentinel.engine.blindness import RULE as BLIND
+from sentinel.engine.blindness import Blindness
+from sentinel.engine.cases import Announce, Cases
+from sentinel.engine.draft import Draft
+from sentinel.engine.planner import FIRST_RUN
+from sentinel.engine.ports import Clock, Restored, Status, Store, StoreFailed
+from sentinel.engine.snapshot import Snapshot
+from sentinel.engine.watch import Watch
+
+log = structlog.get_logger(__name__)
+
+ESTATE = "estate"
+"""The subject of rules about everything at once."""
+
+ENDED_FOR = 3600.0
+"""Seconds for which an ended incident stays in the snapshot."""
+
+
+class Hasten(Protocol):
+    """Asks for a run out of turn: ``Scheduler.hasten``."""
+
+    def __call__(self, check: str, delay: float = 0.0) -> None:
+        """Run the check ``delay`` seconds from now."""
+
+
+class Plan(Protocol):
+    """What the pipeline needs of a configuration."""
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """By id."""
+        ...
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """By id."""
+        ...
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """In the order of the file."""
+        ...
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """A check's or rule's short hash by id: equal means unchanged."""
+        ...
+
+
+class Pipeline:
+    """Facts in, judgement, one commit, the snapshot."""
+
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        clock: Clock,
+        *,
+        announce: Announce,
+        hasten: Hasten,
+        new_id: Callable[[float], str],
+    ) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._clock = clock
+        self._hasten = hasten
+        self._new_id = new_id
+        self._started = clock.monotonic()
+        self._plan: Plan = _Nothing()
+        self._restored: dict[str, Status] = {}
+        self._episodes: dict[str, Retrieval] = {}
+        self._gap_since: float | None = None
+        self._watches: dict[str, Watch] = {}
+        self._children: dict[str, list[str]] = {}
+        self._fingerprints: Mapping[str, str] = {}
+        self._blindness = Blindness()
+        self._recalled = False
+        self._ended: list[tuple[float, str]] = []
+        self.cases = Cases(announce, new_id)
+        self.committed: Callable[[], None] = lambda: None
+        self.failed: Callable[[Draft, StoreFailed], None] = _log_failed
+        self.beats = 0
+
+    # -- configuration and state ------------------------------------------------------------------------------
+
+    def restore(self, restored: Restored) -> None:
+        """Take up the state of the last run; call it before ``swap`` and before the first observation."""
+        hold_until = self._clock.now() + FIRST_RUN
+        self.cases.restore(restored.incidents, hold_until)
+        for incident in restored.incidents:
+            self._snapshot.incident(incident)
+        self._restored = {status.check: status for status in restored.statuses}
+        self._episodes = {episode.check: episode for episode in restored.retrievals}
+        self._gap_since = restored.alive_at
+
+    def swap(self, plan: Plan) -> None:
+        """Judge by this configuration from now on; checks that did not change keep their state."""
+        draft, now = Draft(), self._clock.now()
+        first = isinstance(self._plan, _Nothing)
+        old, self._plan = self._watches, plan
+        self._watches = {check.id: self._watch(check, old.get(check.id), draft) for check in plan.checks.values()}
+        self._children = _children(plan.targets.values())
+        self._fingerprints = dict(plan.fingerprints)
+        self._snapshot.checks = {check: watch.view for check, watch in self._watches.items()}
+        self._close_orphans(draft, now)
+        for watch in old.values():
+            if watch.check.id not in self._watches:
+                self._blindness.forget(watch.check.id)
+                if watch.episode is not None:
+                    draft.retrievals[watch.episode.id] = abandon(watch.episode, now)
+        if first:
+            lost = [episode for episode in self._episodes.values() if episode.check not in self._watches]
+            draft.retrievals.update({episode.id: abandon(episode, now) for episode in lost})
+        self._snapshot.swapped()
+        self._finish(draft)
+
+    def _watch(self, check: Check, before: Watch | None, draft: Draft) -> Watch:
+        rules = [rule for rule in self._plan.rules if rule.selector.matches(check)]
+        watch = Watch.of(check, rules)
+        if before is not None:
+            same = self._fingerprints.get(check.id) == self._plan.fingerprints.get(check.id)
+            watch.take_over(before, keep_memory=same)
+        else:
+            watch.episode = self._episodes.pop(check.id, None)
+            status = self._restored.pop(check.id, None)
+            if status is not None and self._gap_since is not None and status.state != "unobserved":
+                draft.statuses.append(Status(check.id, max(status.at, self._gap_since), "unobserved"))
+                watch.confirmed = "unobserved"
+        for rule, window in watch.judged:
+            incident = self.cases.get(f"{rule.id}/{check.id}")
+            if incident is not None and not window.firing:
+                window.restore(incident.began_at)
+        watch.seen = self._clock.monotonic()
+        watch.view.since = watch.view.since or self._clock.now()
+        return watch
+
+    def _close_orphans(self, draft: Draft, now: float) -> None:
+        rules = {rule.id for rule in self._plan.rules} | {BLIND}
+        for incident in self.cases:
+            if incident.rule not in rules:
+                self.cases.end(incident, now, "rule_removed", draft)
+            elif incident.target and incident.subject not in self._watches:
+                self.cases.end(incident, now, "check_removed", draft)
+            elif incident.target and not self._watches[incident.subject].has(incident.rule):
+                self.cases.end(incident, now, "rule_removed", draft)
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    def accept(self, observation: Observation) -> None:
+        """Take in one result."""
+        watch = self._watches.get(observation.check)
+        if watch is None:
+            return  # removed while it was under way
+        self._store.roll(observation.check, observation.started_at, observation.outcome, observation.took)
+        watch.note(observation, self._clock.monotonic())
+        self._snapshot.result(watch.view)
+        if observation.started_at < watch.fresh_after:
+            self._hasten(watch.check.id)  # it began before its parent was back: look again before judging
+            return
+        if watch.calm and observation.outcome is Outcome.OK and not self.cases.holding:
+            return
+        draft = Draft()
+        self._judge(watch, observation, draft)
+        self._finish(draft)
+
+    def settle(self, subject: Subject, verdict: Verdict) -> None:
+        """Take in a verdict about something that is no check: the estate, a period."""
+        draft = Draft()
+        self.cases.settle(subject, verdict, CLEAR, draft)
+        self._finish(draft)
+
+    def tick(self) -> None:
+        """Time has passed: call it once a second."""
+        draft, now = Draft(), self._clock.now()
+        self.beats += 1
+        self.cases.lapse(now, draft)
+        for watch in self._watches.values():
+            if watch.episode is not None:
+                self._judge_episode(watch, now, draft)
+        for subject, verdict in self._blindness.verdicts(now):
+            self.cases.settle(subject, verdict, CLEAR, draft)
+        if not self._recalled and self._clock.monotonic() - self._started > FIRST_RUN + 10:
+            self._recalled = True
+            self._blindness.recall(self.cases)
+        if self.beats % 5 == 0:
+            self._miss_overdue(now)
+            self._forget_ended(now)
+        self._finish(draft)
+
+    def _miss_overdue(self, now: float) -> None:
+        mono = self._clock.monotonic()
+        for watch in tuple(self._watches.values()):
+            check = watch.check
+            if check.vantage is None or mono - watch.seen < 2 * check.interval + check.timeout + FIRST_RUN:
+                continue
+            late = Failure("schedule", "overdue", f"no result for {mono - watch.seen:.0f} s")
+            self.accept(Observation(check.id, now, now, 0.0, check.vantage, Outcome.UNKNOWN, late))
+
+    def _forget_ended(self, now: float) -> None:
+        while self._ended and self._ended[0][0] < now - ENDED_FOR:
+            self._snapshot.incidents.pop(self._ended.pop(0)[1], None)
+
+    # -- judgement --------------------------------------------------------------------------------------------
+
+    def _judge(self, watch: Watch, observation: Observation, draft: Draft) -> None:
+        before = watch.view.state
+        self._blindness.note(watch.check, observation)
+        verdicts = [
+            (rule, verdict)
+            for rule, window in watch.judged
+            if (verdict := judge(rule, window, observation)) is not None
+        ]
+        if (status := watch.move(observation)) is not None:
+            draft.statuses.append(status)
+        if watch.view.state != before:
+            draft.views.append(watch.view)
+            (log.debug if "failing" in {before, watch.view.state} else log.info)(
+                "check.state",
+                check=watch.check.id,
+                old=before,
+                new=watch.view.state,
+                failure=observation.failure and f"{observation.failure.stage}/{observation.failure.code}",
+            )
+        failed = observation.outcome is Outcome.FAILED
+        if failed and before not in {"failing", "down"}:
+            self._ask_above(watch.check)
+        for rule, verdict in verdicts:
+            self._settle(watch, rule, verdict, draft)
+        self._note_attempt(watch, observation, draft)
+        if any(verdict.level is Level.PENDING for _, verdict in verdicts):
+            self._retry(watch, observation)
+        if watch.is_reachability:
+            if watch.view.state == "up" != before:
+                self._ask_below(watch.check.target)
+            if self.cases.holding:
+                self._reconsider_held(draft)
+
+    def _settle(self, watch: Watch, rule: Rule, verdict: Verdict, draft: Draft) -> None:
+        key = f"{rule.id}/{watch.check.id}"
+        if verdict.level is not Level.FIRING and key not in self.cases:
+            return
+        depends = self._dependency(watch, verdict) if verdict.level is Level.FIRING else CLEAR
+        if isinstance(rule.predicate, Threshold):
+            depends = CLEAR  # it was measured, so the way to it was there
+        self.cases.settle(watch.subject(rule), verdict, depends, draft, patience=self._patience(watch.check))
+
+    def _note_attempt(self, watch: Watch, observation: Observation, draft: Draft) -> None:
+        if watch.retrieval_rule is None:
+            return
+        episode = attempt(watch.episode, observation, new_id=self._new_id(observation.started_at))
+        if episode is None:
+            return
+        fresh = episode is not watch.episode
+        watch.episode = episode
+        if fresh:
+            draft.retrievals[episode.id] = episode
+        self._judge_episode(watch, self._clock.now(), draft)
+        if episode.ended_at is not None:
+            watch.episode = None
+        else:
+            self._retry(watch, observation)
+
+    def _judge_episode(self, watch: Watch, now: float, draft: Draft) -> None:
+        rule = watch.retrieval_rule
+        if rule is None or watch.episode is None or not isinstance(rule.predicate, RetrievalLimit):
+            return
+        self._settle(watch, rule, judge_retrieval(rule, rule.predicate, watch.episode, now), draft)
+
+    def _retry(self, watch: Watch, observation: Observation) -> None:
+        interval = watch.retry_interval
+        if interval is not None:
+            self._hasten(watch.check.id, max(0.0, interval - observation.took))
+
+    # -- what hangs on what -----------------------------------------------------------------------------------
+
+    def _reach(self, target: str) -> Reach:
+        found = self._plan.targets.get(target)
+        watch = self._watches.get(found.reachability) if found and found.reachability else None
+        if watch is None:
+            return Reach("unknown")
+        state = watch.view.state
+        if state == "failing" and watch.confirmed == "down":
+            state = "down"  # it answered once or is being confirmed anew: down until that is settled
+        if state == "pending":
+            state = "failing"  # not asked yet since the start: an answer is on its way
+        return Reach("unknown" if state == "unobserved" else state, watch.answered_at)
+
+    def _dependency(self, watch: Watch, verdict: Verdict) -> Dependency:
+        return dependency(watch.check, verdict.since, self._plan.targets, self._reach)
+
+    def _patience(self, check: Check) -> float:
+        """How long the targets above may take to settle their own question: the slowest of them, doubled once."""
+        above = [self._watches[one] for one in self._above(check) if one in self._watches]
+        return 1.0 + max((watch.confirmation for watch in above), default=0.0)
+
+    def _above(self, check: Check) -> Iterable[str]:
+        """The reachability checks of the target itself and of its parents, all the way up."""
+        seen, queue = set[str](), [check.target.id]
+        while queue:
+            target = self._plan.targets.get(queue.pop())
+            if target is None or target.id in seen:
+                continue
+            seen.add(target.id)
+            if target.reachability and target.reachability != check.id:
+                yield target.reachability
+            queue.extend(target.parents)
+
+    def _ask_above(self, check: Check) -> None:
+        for one in self._above(check):
+            self._hasten(one)
+
+    def _ask_below(self, target: Target) -> None:
+        """The target is back: whatever was not told because of it must fail anew before it is."""
+        for incident in self.cases.untold:
+            watch = self._watches.get(incident.subject)
+            if watch is not None and incident.cause == target.id:
+                watch.forget(self._clock.now())
+                self._hasten(watch.check.id)
+
+    def _reconsider_held(self, draft: Draft) -> None:
+        for incident in self.cases.untold:
+            watch = self._watches.get(incident.subject)
+            if watch is None or incident.verdict is None or incident.telling is not Telling.HELD:
+                continue
+            rule = watch.rule(incident.rule)
+            if rule is not None:
+                verdict = replace(incident.verdict, level=Level.FIRING, at=self._clock.now())
+                self._settle(watch, rule, verdict, draft)
+
+    def dependents(self, target: str) -> list[str]:
+        """Ids of all targets that hang on this one, directly or through others."""
+        found, queue = dict[str, None](), [target]
+        while queue:
+            for child in self._children.get(queue.pop(), ()):
+                if child not in found and child != target:
+                    found[child] = None
+                    queue.append(child)
+        return list(found)
+
+    # -- commit -----------------------------------------------------------------------------------------------
+
+    def _finish(self, draft: Draft) -> None:
+        if draft.empty:
+            for view in draft.views:
+                self._snapshot.changed(view)
+            return
+        self._store.commit(draft.commit()).add_done_callback(partial(self._written, draft))
+
+    def _written(self, draft: Draft, written: asyncio.Future[None]) -> None:
+        if written.cancelled():
+            return
+        error = written.exception()
+        if isinstance(error, StoreFailed):
+            self.failed(draft, error)
+        elif error is not None:
+            raise error
+        for incident in draft.incidents.values():
+            self._snapshot.incident(incident)
+            if incident.state is State.RESOLVED and incident.resolved_at is not None:
+                self._ended.append((incident.resolved_at, incident.id))
+        for view in draft.views:
+            self._snapshot.changed(view)
+        for transition in draft.transitions:
+            log.info(
+                "incident",
+                incident=transition.incident,
+                old=transition.old,
+                new=transition.new,
+                severity=transition.severity,
+                reason=transition.reason,
+                cause=transition.cause,
+            )
+        if draft.notices:
+            self.committed()
+
+
+def _children(targets: Iterable[Target]) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = {}
+    for target in targets:
+        for parent in target.parents:
+            children.setdefault(parent, []).append(target.id)
+    return children
+
+
+def _log_failed(draft: Draft, error: StoreFailed) -> None:
+    log.critical("store.failed", error=str(error), transitions=len(draft.transitions))
+
+
+class _Nothing:
+    """The plan before the first."""
+
+    targets: Mapping[str, Target] = MappingProxyType({})
+    checks: Mapping[str, Check] = MappingProxyType({})
+    rules: tuple[Rule, ...] = ()
+    fingerprints: Mapping[str, str] = MappingProxyType({})

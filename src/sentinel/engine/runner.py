@@ -1,0 +1,188 @@
+"""The runner: one deadline, limits, and an observation for every start.
+
+Whatever a probe does, exactly one observation comes of it.  A defect in a protocol is UNKNOWN with its traceback in
+the log, never DOWN and never a crash.  Our own stop discards what is in flight: it says nothing about a target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from sentinel.domain.failure import Failure
+from sentinel.domain.observation import Measurement, Observation, Outcome
+from sentinel.domain.target import Check
+from sentinel.engine.limits import Gate, Limits
+from sentinel.engine.ports import Clock
+from sentinel.engine.scheduler import Entry
+from sentinel.sdk.failures import failure_of
+from sentinel.sdk.protocol import ProbeFailed, Protocol, Run
+
+log = structlog.get_logger(__name__)
+
+NO_VANTAGE = "none"
+
+
+async def measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> Measurement:
+    """Run a probe once under its deadline: the very function of the daemon and of ``sentinel probe``.
+
+    Returns:
+        The measurement; its failure is None where the probe returned.  ``took`` and stages are seconds.
+    """
+    started = clock.monotonic()
+    failure: Failure | None = None
+    try:
+        async with asyncio.timeout(check.timeout):
+            await protocol.probe(check.target, check.options, run)
+    except ProbeFailed as error:
+        failure = error.failure
+    except OSError as error:  # TimeoutError, the deadline's, is one
+        failure = failure_of(run.current, error)
+    except Exception as error:
+        log.exception("probe.defect", check=check.id, protocol=protocol.name)
+        failure = Failure(run.current, "internal_error", type(error).__name__)
+    return Measurement(clock.monotonic() - started, failure, run.stages, run.values, run.facts)
+
+
+def observe(check: Check, measurement: Measurement, *, scheduled_at: float, started_at: float) -> Observation:
+    """The observation that a measurement is; times are UTC epoch seconds."""
+    failure = measurement.failure
+    outcome = Outcome.OK
+    if failure is not None:
+        outcome = Outcome.UNKNOWN if failure.local else Outcome.FAILED
+    return Observation(
+        check.id,
+        scheduled_at,
+        started_at,
+        measurement.took,
+        check.vantage or NO_VANTAGE,
+        outcome,
+        failure,
+        measurement.stages,
+        measurement.values,
+        measurement.facts,
+    )
+
+
+class Runner:
+    """Runs entries of the wheel; ``accept`` takes each observation, ``finished`` frees the entry."""
+
+    def __init__(
+        self,
+        protocols: Mapping[str, Protocol],
+        services: Mapping[str, Any],
+        clock: Clock,
+        limits: Limits,
+        accept: Callable[[Observation], None],
+    ) -> None:
+        self._protocols = protocols
+        self._services = services
+        self._clock = clock
+        self._limits = limits
+        self._accept = accept
+        self._gate = Gate(self._room)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.finished: Callable[[Entry], None] = _ignore
+
+    @property
+    def waiting(self) -> int:
+        """Probes that are due and wait for room."""
+        return self._gate.waiting
+
+    @property
+    def running(self) -> int:
+        """Probes under way, those of sweeps apart."""
+        return len(self._tasks)
+
+    def limit(self, limits: Limits) -> None:
+        """Take other limits from now on."""
+        self._limits = limits
+
+    def start(self, entries: Sequence[Entry]) -> None:
+        """Start all entries of one tick."""
+        sweeps: dict[str, list[Entry]] = {}
+        for entry in entries:
+            protocol = self._protocols[entry.check.protocol]
+            if protocol.sweep is not None:
+                sweeps.setdefault(protocol.name, []).append(entry)
+            else:
+                self._enter(entry, protocol)
+        for name, swept in sweeps.items():
+            self._sweep(self._protocols[name], swept)
+
+    async def stop(self) -> None:
+        """Cancel what is under way and wait until it is gone; nothing of it is accepted."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _room(self, key: Hashable) -> int:
+        kind = key[0] if isinstance(key, tuple) else ""
+        limits = self._limits
+        return {"host": limits.per_host, "zone": limits.per_zone}.get(kind, limits.per_protocol)
+
+    def _enter(self, entry: Entry, protocol: Protocol) -> None:
+        check = entry.check
+        keys = (("host", check.target.address), ("zone", check.target.zone), ("protocol", protocol.name))
+
+        def go() -> None:
+            waited = self._clock.monotonic() - entry.due
+            if waited > self._limits.patience + check.timeout:
+                self._gate_later(keys)
+                self._emit(entry, Measurement(0.0, Failure("schedule", "overloaded", f"waited {waited:.1f} s")), 0.0)
+                return
+            task = asyncio.get_running_loop().create_task(self._run(entry, protocol, keys), name=check.id)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        self._gate.enter(keys, go)
+
+    def _gate_later(self, keys: tuple[Hashable, ...]) -> None:
+        # Not at once: leave() starts others, and a long queue of overdue jobs would recurse as deep as it is long.
+        asyncio.get_running_loop().call_soon(self._gate.leave, keys)
+
+    async def _run(self, entry: Entry, protocol: Protocol, keys: tuple[Hashable, ...]) -> None:
+        check = entry.check
+        run = Run(self._clock.monotonic() + check.timeout, self._services.get(protocol.name), entry.memory)
+        try:
+            measurement = await measure(protocol, check, run, self._clock)
+        finally:
+            self._gate.leave(keys)
+        self._emit(entry, measurement, measurement.took)
+
+    def _sweep(self, protocol: Protocol, entries: list[Entry]) -> None:
+        sweep = protocol.sweep
+        if sweep is None:
+            return
+        by_check = {entry.check.id: entry for entry in entries}
+
+        def done(check: Check, measurement: Measurement) -> None:
+            self._emit(by_check[check.id], measurement, measurement.took)
+
+        try:
+            sweep(self._services.get(protocol.name), [entry.check for entry in entries], done)
+        except Exception as error:
+            log.exception("sweep.defect", protocol=protocol.name)
+            failure = Failure("probe", "internal_error", type(error).__name__)
+            for entry in entries:
+                if entry.running:
+                    self._emit(entry, Measurement(0.0, failure), 0.0)
+
+    def _emit(self, entry: Entry, measurement: Measurement, took: float) -> None:
+        if entry.gone:
+            return
+        wall, mono = self._clock.now(), self._clock.monotonic()
+        observation = observe(entry.check, measurement, scheduled_at=wall - (mono - entry.due), started_at=wall - took)
+        try:
+            self._accept(observation)
+        finally:
+            self.finished(entry)
+
+
+def _ignore(entry: Entry) -> None:
+    """Nobody asked to be told when an entry is free again."""
+    del entry

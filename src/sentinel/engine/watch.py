@@ -1,0 +1,165 @@
+"""One check as the pipeline watches it: its rules' windows, its state, its retrieval episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sentinel.domain.incident import Subject
+from sentinel.domain.judge import Window
+from sentinel.domain.observation import Observation, Outcome
+from sentinel.domain.retrieval import Retrieval
+from sentinel.domain.rule import Down, RetrievalLimit, Rule, Threshold
+from sentinel.domain.target import Check
+from sentinel.engine.ports import Status
+from sentinel.engine.snapshot import CheckView
+
+
+@dataclass(slots=True)
+class Watch:
+    """``confirmed`` is the last state written (``up``, ``down``, ``unknown``, ``unobserved``, empty before the first).
+
+    ``fresh_after``: results of probes that started earlier (UTC epoch seconds) are shown and not judged.
+    ``answered_at`` is the start of the last probe that was answered (UTC epoch seconds), ``seen`` when the last
+    result came (monotonic seconds).
+    """
+
+    check: Check
+    view: CheckView
+    judged: tuple[tuple[Rule, Window], ...]
+    retrieval_rule: Rule | None
+    others: tuple[Rule, ...]
+    confirmed: str = ""
+    answered_at: float = 0.0
+    seen: float = 0.0
+    fresh_after: float = 0.0
+    episode: Retrieval | None = None
+    calm: bool = False
+    _subjects: dict[str, Subject] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, check: Check, rules: Iterable[Rule]) -> Watch:
+        """Watch a check under the rules that apply to it."""
+        rules = tuple(rules)
+        judged = tuple((rule, Window()) for rule in rules if isinstance(rule.predicate, Down | Threshold))
+        retrieval = next((rule for rule in rules if isinstance(rule.predicate, RetrievalLimit)), None)
+        view = CheckView(check, state="pending" if check.vantage is not None else "unobserved")
+        return cls(check, view, judged, retrieval, rules)
+
+    def take_over(self, before: Watch, *, keep_memory: bool) -> None:
+        """Go on where the watch of an older configuration was.
+
+        A check that was changed keeps what was confirmed of it and its open windows, and proves itself anew.
+        """
+        self.view = before.view
+        self.view.check = self.check
+        if (self.check.vantage is None) != (before.check.vantage is None):
+            self.view.state = "pending" if self.check.vantage is not None else "unobserved"
+        self.confirmed, self.answered_at = before.confirmed, before.answered_at
+        self.episode = before.episode if self.retrieval_rule is not None else None
+        windows = {rule.id: (rule, window) for rule, window in before.judged}
+        kept = []
+        for rule, window in self.judged:
+            old_rule, old = windows.get(rule.id, (None, None))
+            kept.append((rule, old if keep_memory and old is not None and old_rule == rule else window))
+        self.judged = tuple(kept)
+
+    @property
+    def is_reachability(self) -> bool:
+        """Whether this check says if its target answers at all."""
+        return self.check.target.reachability == self.check.id
+
+    @property
+    def retry_interval(self) -> float | None:
+        """Seconds between attempts while a question is open: the shortest that a rule asks for."""
+        return min((rule.retry_interval for rule in self.others), default=None)
+
+    @property
+    def confirmation(self) -> float:
+        """Seconds within which a failure of this check is confirmed or refuted, once it is asked."""
+        failures = max(
+            (rule.predicate.failures for rule, _ in self.judged if isinstance(rule.predicate, Down)), default=1
+        )
+        return failures * (max(self.retry_interval or 0.0, self.check.timeout) + 0.5)
+
+    def has(self, rule: str) -> bool:
+        """Whether the rule applies to this check."""
+        return self.rule(rule) is not None
+
+    def rule(self, rule: str) -> Rule | None:
+        """The rule with this id, if it applies."""
+        return next((one for one in self.others if one.id == rule), None)
+
+    def subject(self, rule: Rule) -> Subject:
+        """Whom an incident of the rule with this check is about; the labels are its identity."""
+        subject = self._subjects.get(rule.id)
+        if subject is None:
+            subject = self._subjects[rule.id] = _subject(rule, self.check)
+        return subject
+
+    def note(self, observation: Observation, seen: float) -> None:
+        """Count a result and show it."""
+        view = self.view
+        view.observation = observation
+        view.counts[observation.outcome] += 1
+        if observation.failure is not None:
+            view.failures[(observation.failure.stage, observation.failure.code)] += 1
+        if observation.outcome is Outcome.OK:
+            self.answered_at = observation.started_at
+        self.seen = seen
+
+    def move(self, observation: Observation) -> Status | None:
+        """Advance the state; the status to write where the confirmed state changed."""
+        state, since = self._state(observation)
+        if state != self.view.state:
+            self.view.state, self.view.since = state, since
+        self.calm = state == "up" and self._forgetful
+        if state in {"failing", self.confirmed}:
+            return None
+        self.confirmed = state
+        return Status(self.check.id, since, state)
+
+    def forget(self, at: float) -> None:
+        """Must fail anew, in probes that start after ``at``, before anything is said of it."""
+        self.fresh_after = at
+        for _, window in self.judged:
+            window.forget()
+        self.calm = False
+
+    def _state(self, observation: Observation) -> tuple[str, float]:
+        if observation.outcome is Outcome.UNKNOWN:
+            return "unknown", observation.started_at
+        windows = [window for rule, window in self.judged if isinstance(rule.predicate, Down)]
+        firing = [window for window in windows if window.firing]
+        if firing:
+            return "down", firing[0].since
+        failed = observation.outcome is Outcome.FAILED
+        if failed and not windows:
+            return "down", observation.started_at
+        if failed or any(window.bits for window in windows):
+            return "failing", observation.started_at
+        return "up", observation.started_at
+
+    @property
+    def _forgetful(self) -> bool:
+        """A good result would change nothing: only plain rules, nothing broken remembered, no picture to count."""
+        return self.retrieval_rule is None and all(
+            isinstance(rule.predicate, Down) and window.quiet for rule, window in self.judged
+        )
+
+
+def _subject(rule: Rule, check: Check) -> Subject:
+    target = check.target
+    labels = {
+        "alertname": rule.id,
+        "check": check.id,
+        "target": target.id,
+        "probe": check.probe,
+        "kind": target.kind,
+        "zone": target.zone,
+    }
+    for name in ("venue", "room", "system"):
+        value = getattr(target, name)
+        if value:
+            labels[name] = value
+    return Subject(f"{rule.id}/{check.id}", rule.id, check.id, target.id, target.name, labels)

@@ -76,7 +76,8 @@ class TlsOptions(Tls):
 async def resolve(run: Run, host: str) -> str:
     """An address of a name, IPv4 where it has one; an IP literal passes through without a stage.
 
-    A name with several addresses is always probed at the first, so that two runs measure the same thing.  Asks c-ares (``/etc/hosts``, then the name servers of ``resolv.conf``) in the stage ``resolve``.
+    A name with several addresses is always probed at the first, so that two runs measure the same thing.  Asks
+    c-ares (``/etc/hosts``, then the name servers of ``resolv.conf``) in the stage ``resolve``.
 
     Raises:
         ProbeFailed: ``name_not_found``, ``resolver_failed``, or ``timed_out`` after ``LOOKUP_SECONDS``.

@@ -72,7 +72,9 @@ class Pattern:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(max_length=MAX_PATTERN))
+        text = core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(max_length=MAX_PATTERN, strict=True)
+        )
         return core_schema.json_or_python_schema(
             json_schema=text,
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text], mode="left_to_right"),

@@ -35,16 +35,13 @@ async def probe(target: Target, options: HttpOptions, run: Run) -> None:
     method, body = options.method, None if options.body is None else options.body.encode()
     cookies: dict[str, str] = {}
     for followed in range(options.redirects + 1):
-        run.values["redirects"] = float(followed)
         at_home = url.raw_host == home.raw_host
         exchange = _exchange(run, url, target.address if at_home else url.raw_host or "", options)
         headers = _headers(url, home, options, cookies)
         async with _answer(exchange, method, url, headers, body if at_home else None) as response:
+            run.values["redirects"] = float(followed)
             location = _location(response, url)
-            followable = options.redirect_hosts == "any" or (
-                location is not None and location.raw_host == home.raw_host
-            )
-            if location is None or not followable or not options.redirects:
+            if location is None or not _may_follow(location, home, options):
                 await _judge(response, exchange, location, options)
                 return
             if at_home:

@@ -1,0 +1,61 @@
+"""How long things are kept, and the writer's housekeeping: hours compacted, what is too old deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import apsw
+
+from sentinel.storage import rollups
+
+DAY: Final = 86_400.0
+_BATCH: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Seconds for which things are kept; incidents, transitions and retrievals are kept for ever.
+
+    ``records`` are settled messages and the checks' statuses; each check's last status stays whatever its age.
+    """
+
+    short: float = 14 * DAY
+    long: float = 730 * DAY
+    records: float = 730 * DAY
+
+
+_NOTICES = """
+DELETE FROM notices WHERE number IN (
+    SELECT number FROM notices WHERE created_at < ? AND status != 'queued' ORDER BY created_at LIMIT ?)
+"""
+_STATUSES = """
+DELETE FROM statuses WHERE number IN (
+    SELECT number FROM statuses AS old
+    WHERE at < ? AND EXISTS (SELECT 1 FROM statuses AS newer WHERE newer.check_id = old.check_id AND newer.at > old.at)
+    ORDER BY at LIMIT ?)
+"""
+
+
+def housekeep_once(connection: apsw.Connection, now: float, retention: Retention) -> bool:
+    """One short piece of work in the transaction at hand; whether there was any."""
+    return rollups.compact_one(connection, now) or _prune_once(connection, now, retention)
+
+
+def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -> bool:
+    # Five-minute periods go only once their hour is made.
+    short = min(now - retention.short, rollups.compacted_until(connection))
+    deleted = _oldest_period(connection, rollups.SHORT, short)
+    deleted += _oldest_period(connection, rollups.LONG, now - retention.long)
+    for statement in (_NOTICES, _STATUSES):
+        connection.execute(statement, (now - retention.records, _BATCH))
+        deleted += connection.changes()
+    return deleted > 0
+
+
+def _oldest_period(connection: apsw.Connection, width: int, before: float) -> int:
+    connection.execute(
+        "DELETE FROM rollups WHERE width = ?1 AND at < ?2 AND at = (SELECT min(at) FROM rollups WHERE width = ?1)",
+        (width, before - width),
+    )
+    return connection.changes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -128,7 +128,7 @@ class SqliteStore:
         """Transactions written since the start."""
         return self._writer.transactions
 
-    def commit(self, commit: Commit) -> Awaitable[None]:
+    def commit(self, commit: Commit) -> asyncio.Future[None]:
         """Write it all or nothing.  Not tried again by the caller: a commit that failed is kept and tried here."""
         return self._writer.submit(partial(_write, commit=commit))
 

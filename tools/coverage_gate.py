@@ -44,7 +44,11 @@ def main(report: Path) -> int:
             if file["missing_lines"] or file.get("missing_branches"):
                 print(f"  {name}: lines {file['missing_lines'][:20]} branches {file.get('missing_branches', [])[:10]}")
     else:
-        print(", ".join(f"{prefix} {100 * ran / total:.1f} %" for prefix in gates for ran, total in [covered(files, prefix)]))
+        print(
+            ", ".join(
+                f"{prefix} {100 * ran / total:.1f} %" for prefix in gates for ran, total in [covered(files, prefix)]
+            )
+        )
     return 1 if found else 0
 
 

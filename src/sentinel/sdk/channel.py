@@ -21,7 +21,7 @@ from sentinel.domain.notice import Message
 class ChannelOptions(BaseModel):
     """Base of every channel's options: unknown keys are refused, secrets are ``pydantic.SecretStr``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class NotDelivered(Exception):

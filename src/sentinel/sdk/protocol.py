@@ -37,7 +37,9 @@ class Options(BaseModel):
     protocol's own) is the one place of the port; secrets are ``pydantic.SecretStr``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def main() -> None:
         guard(server, arguments)
     if not server.attach(None):
         raise SystemExit(f"cannot listen on {arguments.host}:{arguments.port}")
-    print("ready", server.get_bound_port(), flush=True)
+    print("ready", server.get_bound_port(), flush=True)  # noqa: T201  # who started it reads this
 
     loop = GLib.MainLoop()
     GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, loop.quit)

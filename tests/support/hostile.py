@@ -52,9 +52,6 @@ class HostileServer:
             await asyncio.sleep(0.005)
 
 
-Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
 @contextlib.asynccontextmanager
 async def serve_tcp(
     manner: Manner, *, text: bytes = b"", after: bytes | None = None, tls: ssl.SSLContext | None = None
@@ -68,7 +65,6 @@ async def serve_tcp(
     if manner == "refuse":
         yield server
         return
-    behave = _behaviour(manner, text)
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +78,7 @@ async def serve_tcp(
                 server.received += await reader.readuntil(after)
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(_record(reader, server.received), name="record")
-                await behave(reader, writer)
+                await _BEHAVIOURS[manner](writer, text)
                 await writer.drain()
                 listening.cancel()
         except* (OSError, asyncio.IncompleteReadError):
@@ -106,7 +102,7 @@ async def serve_tcp(
 async def serve_udp(manner: Manner, *, text: bytes = b"") -> AsyncIterator[HostileServer]:
     """Answer datagrams; reset and refuse both leave the port closed, which the kernel tells with an ICMP error.
 
-    close answers with an empty datagram, drip with `text` one byte a datagram, endless with a burst of a thousand.
+    close answers with one zero byte, drip with `text` one byte a datagram, endless with a burst of a thousand.
     """
     server = HostileServer(free_port(HOST))
     if manner in {"refuse", "reset"}:
@@ -118,7 +114,7 @@ async def serve_udp(manner: Manner, *, text: bytes = b"") -> AsyncIterator[Hosti
         "drip": [text[i : i + 1] for i in range(len(text))] or [b"\x30"],
         "endless": [text or HUGE_BER] * 1000,
         "huge": [text or HUGE_BER],
-        "close": [b""],
+        "close": [b"\0"],
     }[manner]
 
     class Answer(asyncio.DatagramProtocol):
@@ -144,49 +140,52 @@ async def _record(reader: asyncio.StreamReader, received: bytearray) -> None:
     raise ConnectionResetError
 
 
-def _behaviour(manner: Manner, text: bytes) -> Behave:
-    async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+async def _hang(_writer: asyncio.StreamWriter, _text: bytes) -> None:
+    await asyncio.Event().wait()
 
-    async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # No line end and no valid first byte of any protocol by chance.
-        writer.write(b"\xff\x00" + os.urandom(4000).replace(b"\n", b"\xfe"))
+
+async def _garbage(writer: asyncio.StreamWriter, _text: bytes) -> None:
+    # No line end, and no valid first byte of any protocol by chance.
+    writer.write(b"\xff\x00" + os.urandom(4000).replace(b"\n", b"\xfe"))
+    await _close(writer, b"")
+
+
+async def _drip(writer: asyncio.StreamWriter, text: bytes) -> None:
+    for byte in text or b"HTTP/1.1 200 OK\r\nX-Slow: " + b"s" * 100_000:
+        writer.write(bytes([byte]))
         await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+        await asyncio.sleep(DRIP_EVERY)
 
-    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for byte in text or b"HTTP/1.1 200 OK\r\nX-Slow: " + b"s" * 100_000:
-            writer.write(bytes([byte]))
-            await writer.drain()
-            await asyncio.sleep(DRIP_EVERY)
 
-    async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(text or b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"endless " * 8192)
-            await writer.drain()
-            await asyncio.sleep(0)
+async def _endless(writer: asyncio.StreamWriter, text: bytes) -> None:
+    writer.write(text or b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        writer.write(b"endless " * 8192)
+        await writer.drain()
+        await asyncio.sleep(0)
 
-    async def huge(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(text or HUGE_HTTP)
-        await asyncio.Event().wait()
 
-    async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Lingering for no time at all makes close() send RST.
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+async def _huge(writer: asyncio.StreamWriter, text: bytes) -> None:
+    writer.write(text or HUGE_HTTP)
+    await asyncio.Event().wait()
 
-    async def close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if writer.can_write_eof():
-            writer.write_eof()
 
-    behaviours: dict[str, Behave] = {
-        "hang": hang,
-        "garbage": garbage,
-        "drip": drip,
-        "endless": endless,
-        "huge": huge,
-        "reset": reset,
-        "close": close,
-    }
-    return behaviours[manner]
+async def _reset(writer: asyncio.StreamWriter, _text: bytes) -> None:
+    # Lingering for no time at all makes close() send RST.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def _close(writer: asyncio.StreamWriter, _text: bytes) -> None:
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+_BEHAVIOURS: dict[Manner, Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]] = {
+    "hang": _hang,
+    "garbage": _garbage,
+    "drip": _drip,
+    "endless": _endless,
+    "huge": _huge,
+    "reset": _reset,
+    "close": _close,
+}

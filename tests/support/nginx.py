@@ -92,6 +92,6 @@ def serve(folder: Path, snippet: str = "", certificate: Certificate | None = Non
         ),
         "utf-8",
     )
-    command = [executable, "-p", folder, "-e", "stderr", "-c", folder / "nginx.conf"]
+    command: list[str | Path] = [executable, "-p", folder, "-e", "stderr", "-c", folder / "nginx.conf"]
     with running(command, ready=lambda: accepts(HOST, port), log=folder / "nginx.log"):
         yield Nginx(port, folder, tls=certificate is not None)

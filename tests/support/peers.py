@@ -42,8 +42,8 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gio, Gst, GstRtspServer
 Gst.init(None)
-missing = [name for name in ("videotestsrc", "x264enc", "x265enc", "jpegenc", "rtph264pay") if not Gst.ElementFactory.find(name)]
-raise SystemExit(bool(missing) or not Gio.TlsBackend.get_default().supports_tls())
+needed = ("videotestsrc", "x264enc", "x265enc", "jpegenc", "rtph264pay")
+raise SystemExit(not all(map(Gst.ElementFactory.find, needed)) or not Gio.TlsBackend.get_default().supports_tls())
 """
 
 PEERS = {

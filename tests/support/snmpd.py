@@ -60,7 +60,7 @@ def serve(folder: Path, extra: str = "") -> Iterator[Snmpd]:
         ),
         "utf-8",
     )
-    command = [executable, "-f", "-Lo", "-C", "-c", configuration, "-p", folder / "snmpd.pid"]
+    command: list[str | Path] = [executable, "-f", "-Lo", "-C", "-c", configuration, "-p", folder / "snmpd.pid"]
     # MIBS: no names are needed, and Debian has most of them elsewhere.
     environment = {"SNMP_PERSISTENT_DIR": str(folder / "persistent"), "MIBS": "", "SNMPCONFPATH": str(folder)}
     with running(command, ready=lambda: _answers(agent), log=folder / "snmpd.log", env=environment):

@@ -7,7 +7,8 @@ SYS_NAME = ".1.3.6.1.2.1.1.5.0"
 
 
 def snmpget(agent: Snmpd, *credentials: str) -> str:
-    command = [require("snmpget"), "-m", "", "-On", "-t", "1", *credentials, f"{agent.host}:{agent.port}", SYS_NAME]
+    once = ["-t", "1", "-r", "0"]
+    command = [require("snmpget"), "-m", "", "-On", *once, *credentials, f"{agent.host}:{agent.port}", SYS_NAME]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=10).stdout
 
 

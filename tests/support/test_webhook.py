@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -9,7 +10,7 @@ from tests.support.webhook import WebhookReceiver
 
 
 @pytest.fixture
-async def session():  # type: ignore[no-untyped-def]
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
 

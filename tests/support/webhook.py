@@ -29,7 +29,7 @@ class Received:
     """time.monotonic() when its last byte had come."""
 
     @property
-    def json(self) -> Any:  # noqa: ANN401  # whatever was sent
+    def json(self) -> Any:  # whatever was sent
         """The body, decoded."""
         return json.loads(self.body)
 
@@ -120,7 +120,7 @@ async def receive(tls: ssl.SSLContext | None = None) -> AsyncIterator[WebhookRec
     receiver = WebhookReceiver()
     receiver.tls = tls is not None
     application = web.Application(client_max_size=32 * 1024**2)
-    application.router.add_route("*", "/{path:.*}", receiver._serve)  # noqa: SLF001  # its own
+    application.router.add_route("*", "/{path:.*}", receiver._serve)  # its own
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -129,5 +129,5 @@ async def receive(tls: ssl.SSLContext | None = None) -> AsyncIterator[WebhookRec
         receiver.port = runner.addresses[0][1]
         yield receiver
     finally:
-        receiver._ended.set()  # noqa: SLF001
+        receiver._ended.set()
         await runner.cleanup()

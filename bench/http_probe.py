@@ -1,0 +1,177 @@
+"""HTTP over a new connection each: CPU of our runner and probe beside blackbox_exporter's, against one nginx.
+
+python -m bench.http_probe [--probes N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import uvloop
+
+from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
+from sentinel.config.configuration import Limits
+from sentinel.domain.observation import Observation
+from sentinel.domain.target import Check, Target
+from sentinel.engine.runner import Runner
+from sentinel.engine.scheduler import Entry
+from sentinel.protocols.http import PROTOCOL
+from tests.support.authority import Authority
+from tests.support.nginx import serve
+
+AT_ONCE = 16
+LIMIT = 0.6  # of blackbox_exporter's CPU, for plain HTTP
+
+BLACKBOX = """
+modules:
+  plain:
+    prober: http
+    timeout: 5s
+    http: {preferred_ip_protocol: ip4}
+  tls:
+    prober: http
+    timeout: 5s
+    http: {preferred_ip_protocol: ip4, tls_config: {ca_file: %s}}
+"""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """UTC epoch seconds."""
+        return time.time()  # noqa: TID251 - this is the clock
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+async def _probe(scheme: str, port: int, ca_file: Path, count: int) -> tuple[float, Counter[str]]:
+    """CPU seconds of ``count`` probes through the engine's runner, ``AT_ONCE`` in flight, and their outcomes."""
+    asked = {"scheme": scheme, "port": port, "tls_ca_file": str(ca_file) if scheme == "https" else None}
+    target = Target("web", "web", "127.0.0.1", "service", "internal")
+    given = PROTOCOL.options.model_validate(asked)
+    checks = [
+        Check(f"web.{n}", str(n), target, "http", "http", given, interval=10, timeout=5, vantage="centre")
+        for n in range(AT_ONCE)
+    ]
+    assert PROTOCOL.service is not None
+    async with PROTOCOL.service() as session:
+        await _round(checks, session, 200)  # warms up
+        began = time.process_time()
+        outcomes = await _round(checks, session, count)
+        return time.process_time() - began, outcomes
+
+
+async def _round(checks: Sequence[Check], session: object, count: int) -> Counter[str]:
+    """Run ``count`` probes: an entry that is finished is started again."""
+    outcomes: Counter[str] = Counter()
+    done = asyncio.Event()
+    clock = SystemClock()
+
+    def accept(observation: Observation) -> None:
+        outcomes[observation.outcome] += 1
+
+    runner = Runner({"http": PROTOCOL}, {"http": session}, clock, Limits(host=AT_ONCE), accept)
+
+    def start(entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            entry.due, entry.running = clock.monotonic(), True
+        runner.start(entries)
+
+    def again(entry: Entry) -> None:
+        if outcomes.total() == count:
+            done.set()
+        elif outcomes.total() <= count - AT_ONCE:
+            start([entry])
+
+    runner.finished = again
+    start([Entry(check, 0) for check in checks])
+    await done.wait()
+    await runner.stop()
+    return outcomes
+
+
+def _blackbox(pid: int, port: int, module: str, url: str, count: int) -> tuple[float, Counter[str]]:
+    """CPU seconds that blackbox_exporter uses for ``count`` probes, asked for over ``AT_ONCE`` kept connections."""
+    path = f"/probe?module={module}&target={quote(url, safe='')}"
+    outcomes: Counter[str] = Counter()
+
+    def ask(times: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(times):
+            connection.request("GET", path)
+            body = connection.getresponse().read()
+            outcomes["ok" if b"\nprobe_success 1\n" in body else "failed"] += 1
+        connection.close()
+
+    used = 0.0
+    for wanted in (200, count):
+        outcomes.clear()
+        began = cpu_seconds(pid)
+        threads = [threading.Thread(target=ask, args=(wanted // AT_ONCE,)) for _ in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        used = cpu_seconds(pid) - began
+    return used, outcomes
+
+
+def main() -> int:
+    """Measure both sides for HTTP and HTTPS, alternating, and compare."""
+    parser = options("http", __doc__ or "")
+    parser.add_argument("--probes", type=int, default=3_200, help="probes of each kind")
+    chosen = parser.parse_args()
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        authority = Authority(folder)
+        (folder / "blackbox.yml").write_text(BLACKBOX % authority.ca_file, "utf-8")
+        (folder / "plain").mkdir()
+        (folder / "tls").mkdir()
+        port = free_port()
+        command = [
+            locate("blackbox_exporter"),
+            f"--config.file={folder / 'blackbox.yml'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ]
+        snippet = 'location / { return 200 "nginx is here"; access_log off; }'
+        with (
+            serve(folder / "plain", snippet) as plain,
+            serve(folder / "tls", snippet, authority.valid) as tls,
+            running(command, ready=lambda: accepts("127.0.0.1", port), log=folder / "blackbox.log") as blackbox,
+        ):
+            for module, scheme, server in (("plain", "http", plain), ("tls", "https", tls)):
+                sides: dict[str, Callable[[], tuple[float, Counter[str]]]] = {
+                    "sentinel": lambda: uvloop.run(_probe(scheme, server.port, authority.ca_file, chosen.probes)),  # noqa: B023 - called in this turn
+                    "blackbox": lambda: _blackbox(blackbox.pid, port, module, server.url, chosen.probes),  # noqa: B023
+                }
+                for side, probe in sides.items():
+                    used, outcomes = probe()
+                    if set(outcomes) != {"ok"}:
+                        sys.exit(f"http: {side} over {scheme}: {dict(outcomes)}: nothing was measured")
+                    figures[f"{side} {scheme}, CPU ms per 1,000"] = used / outcomes.total() * 1e6
+    ratios = {
+        scheme: (
+            figures[f"sentinel {scheme}, CPU ms per 1,000"] / figures[f"blackbox {scheme}, CPU ms per 1,000"],
+            limit,
+        )
+        for scheme, limit in (("http", LIMIT), ("https", 1.0))
+    }
+    return finish("http", {**figures}, ratios, chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""One check's lines: rendered when it has a new result, kept until the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from sentinel.domain.observation import Observation, Outcome
+from sentinel.domain.target import Check
+from sentinel.engine.snapshot import CheckView
+from sentinel.metrics.family import Family, escape, labels, number
+from sentinel.sdk.protocol import Protocol
+
+UP = Family("sentinel_check_up", "gauge", "Whether the last result of the check was good (1) or not (0).")
+UNKNOWN = Family(
+    "sentinel_check_unknown",
+    "gauge",
+    "1 where the check could not be measured: it then has no sentinel_check_up.",
+)
+DURATION = Family("sentinel_check_duration_seconds", "gauge", "Time that the last probe took.", "seconds")
+STAGE = Family("sentinel_check_stage_seconds", "gauge", "Time that each stage of the last probe took.", "seconds")
+RESULTS = Family("sentinel_check_results_total", "counter", "Results since the daemon started, by outcome.")
+FAILURES = Family(
+    "sentinel_check_failures_total",
+    "counter",
+    "Failed and unknown results since the daemon started, by the stage that was reached and the code of the failure.",
+)
+FIXED = (UP, UNKNOWN, DURATION, STAGE, RESULTS, FAILURES)
+
+Lines = dict[str, bytes]
+"""Family name to the lines of one check in it, each with its newline."""
+
+
+class Series:
+    """How one check is written: its labels are joined once, its values' families looked up once."""
+
+    __slots__ = ("_families", "_labels", "check")
+
+    def __init__(self, check: Check, declared: Mapping[str, Family]) -> None:
+        """``declared``: the families of the values that the check's protocol may measure, by value name."""
+        target = check.target
+        self.check = check
+        self._families = declared
+        self._labels = labels(
+            {
+                "check": check.id,
+                "target": target.id,
+                "probe": check.probe,
+                "kind": target.kind,
+                "zone": target.zone,
+                "venue": target.venue,
+                "system": target.system,
+            }
+        )
+
+    def render(self, view: CheckView) -> Lines:
+        """The check's lines as it stands; nothing but counters while it has no result."""
+        text: dict[str, str] = {}
+        base = self._labels
+        if view.state in {"unknown", "unobserved"}:
+            text[UNKNOWN.name] = f"{UNKNOWN.name}{{{base}}} 1\n"
+        elif (observation := view.observation) is not None:
+            if observation.outcome is Outcome.UNKNOWN:
+                text[UNKNOWN.name] = f"{UNKNOWN.name}{{{base}}} 1\n"
+            else:
+                self._observed(observation, text)
+        if view.counts:
+            text[RESULTS.name] = "".join(
+                f'{RESULTS.name}{{{base},outcome="{outcome.value}"}} {count}\n'
+                for outcome, count in view.counts.items()
+            )
+        if view.failures:
+            text[FAILURES.name] = "".join(
+                f'{FAILURES.name}{{{base},stage="{stage}",code="{code}"}} {count}\n'
+                for (stage, code), count in view.failures.items()
+            )
+        # A lone surrogate out of a device's answer must not stop the scrape.
+        return {name: lines.encode("utf-8", "replace") for name, lines in text.items()}
+
+    def _observed(self, observation: Observation, text: dict[str, str]) -> None:
+        base = self._labels
+        text[UP.name] = f"{UP.name}{{{base}}} {int(observation.outcome is Outcome.OK)}\n"
+        text[DURATION.name] = f"{DURATION.name}{{{base}}} {number(observation.took)}\n"
+        if observation.stages:
+            text[STAGE.name] = "".join(
+                f'{STAGE.name}{{{base},stage="{stage}"}} {number(seconds)}\n'
+                for stage, seconds in observation.stages.items()
+            )
+        items: dict[str, dict[str, str]] = {}
+        for key, value in observation.values.items():
+            name, colon, item = key.partition(":")
+            family = self._families.get(name)
+            if family is None:
+                continue
+            # Two items that differ only past the limit or in a control character would be one series twice.
+            label = f',item="{escape(item)}"' if colon else ""
+            items.setdefault(family.name, {})[f"{family.name}{{{base}{label}}} "] = number(value)
+        for name, samples in items.items():
+            text[name] = "".join([f"{sample}{value}\n" for sample, value in samples.items()])
+
+
+def value_families(protocol: Protocol, options: object) -> dict[str, Family]:
+    """The families of a protocol's values by value name: ``sentinel_<protocol>_<value>``."""
+    families: dict[str, Family] = {}
+    for value in protocol.declared(options):
+        name = f"sentinel_{protocol.name}_{value.name}".replace("-", "_").replace(".", "_")
+        kind: Literal["counter", "gauge"] = "counter" if name.endswith("_total") else "gauge"
+        families[value.name] = Family(name, kind, value.description, _unit(value.name))
+    return families
+
+
+def _unit(name: str) -> str:
+    unit = name.removesuffix("_total").rpartition("_")[2]
+    return unit if unit in _UNITS else ""
+
+
+_UNITS = frozenset({"seconds", "bytes", "ratio", "celsius", "volts", "amperes", "watts", "joules", "meters", "grams"})

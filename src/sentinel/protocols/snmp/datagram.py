@@ -58,11 +58,12 @@ class MalformedError(ValueError):
 class Reply(NamedTuple):
     """What a sound datagram says of itself.
 
-    ``report`` is the N of ``usmStats`` in a report and 0 in an answer; ``error_status`` is 0 too where the answer
-    is encrypted, because it can't be seen.  ``size`` is bytes.
+    ``number`` is the request-id of v2c and the msgID of v3: an answer bears its request's.  ``report`` is the N of
+    ``usmStats`` in a report and 0 in an answer; ``error_status`` is 0 too where the answer is encrypted, because it
+    can't be seen.
     """
 
-    size: int
+    number: int
     error_status: int = 0
     error_index: int = 0
     report: int = 0
@@ -73,6 +74,18 @@ class Key(NamedTuple):
 
     algorithm: str
     secret: bytes
+
+
+def request_number(data: bytes) -> int:
+    """The request-id of a v2c request, the msgID of a v3 one: what its answer must bear."""
+    at, end = _inside(data, 0, len(data), _SEQUENCE)
+    version, at = _integer(data, at, end)
+    if version == 3:
+        at, end = _inside(data, at, end, _SEQUENCE)
+    else:
+        _, at = _inside(data, at, end, _OCTETS)
+        _, at, end = _header(data, at, end)
+    return _integer(data, at, end)[0]
 
 
 def read_v2c(data: bytes, community: bytes) -> Reply | None:
@@ -109,7 +122,7 @@ def read_v3(data: bytes, key: Key | None) -> Reply | None:
     if version != 3:
         raise MalformedError(f"version {version} in an answer to a v3 request")
     header, after_header = _inside(data, at, end, _SEQUENCE)
-    _, at = _integer(data, header, after_header)  # msgID: the decoder compares it
+    number, at = _integer(data, header, after_header)
     _, at = _integer(data, at, after_header)
     start, stop = _inside(data, at, after_header, _OCTETS)
     if stop - start != 1:
@@ -125,11 +138,11 @@ def read_v3(data: bytes, key: Key | None) -> Reply | None:
     if encrypted:
         start, stop = _inside(data, body, end, _OCTETS)
         # Only what is authenticated may reach the cipher: anything else decrypts to chance.
-        return Reply(len(data)) if authenticated and key is not None and privacy == 8 else None
+        return Reply(number) if authenticated and key is not None and privacy == 8 else None
     scoped, stop = _inside(data, body, end, _SEQUENCE)
     _, at = _inside(data, scoped, stop, _OCTETS)
     _, at = _inside(data, at, stop, _OCTETS)
-    reply = _pdu(data, at, stop)
+    reply = _pdu(data, at, stop)._replace(number=number)
     return reply if authenticated or key is None or reply.report else None
 
 
@@ -163,7 +176,7 @@ def _pdu(data: bytes, at: int, end: int) -> Reply:
         raise MalformedError(f"a PDU of type {tag:#x}")
     if stop != end:
         raise MalformedError("bytes after the PDU")
-    _, at = _integer(data, at, stop)  # request-id: the decoder compares it
+    number, at = _integer(data, at, stop)
     status, at = _integer(data, at, stop)
     index, at = _integer(data, at, stop)
     first, last = _inside(data, at, stop, _SEQUENCE)
@@ -171,7 +184,7 @@ def _pdu(data: bytes, at: int, end: int) -> Reply:
         raise MalformedError("bytes after the variables")
     _variables(data, first, last)
     report = _report(data, first, last) if tag == _REPORT else 0
-    return Reply(len(data), status, index, report)
+    return Reply(number, status, index, report)
 
 
 def _variables(data: bytes, at: int, end: int) -> None:

@@ -7,8 +7,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
+from sentinel.protocols.snmp.credentials import Credentials
 from sentinel.protocols.snmp.profile import Metric, Name, Oid, Profile, ProfileName, Table, directories, load
-from sentinel.protocols.snmp.session import Credentials, Patience
+from sentinel.protocols.snmp.session import Patience
 from sentinel.sdk.patterns import Pattern
 from sentinel.sdk.protocol import Options, Value
 

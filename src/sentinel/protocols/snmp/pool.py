@@ -1,4 +1,4 @@
-"""The sessions that the daemon keeps: one descriptor each, so never more than so many."""
+"""The sessions that the daemon keeps: two descriptors each, so never more than so many."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sentinel.protocols.snmp.session import Credentials, Session, master_key
+from sentinel.protocols.snmp.codec import Tube
+from sentinel.protocols.snmp.credentials import Credentials, master_key
+from sentinel.protocols.snmp.session import Session
 
 MOST_SESSIONS = 1024
+_DESCRIPTORS = 2
 
 _Key = tuple[str, int, Credentials]
 
@@ -30,6 +33,7 @@ class Pool:
         self.capacity = capacity
         self._resting: OrderedDict[_Key, list[Session]] = OrderedDict()
         self._count = 0
+        self._tube = Tube()
         self._masters: dict[tuple[str, str], bytes] = {}
 
     @property
@@ -70,6 +74,7 @@ class Pool:
         while self._evict():
             pass
         self.capacity = 0
+        self._tube.close()
 
     def _take(self, key: _Key) -> Session | None:
         resting = self._resting.get(key)
@@ -83,7 +88,7 @@ class Pool:
     def _open(self, key: _Key) -> Session:
         if self._count >= self.capacity and not self._evict():
             raise PoolFullError(f"all {self.capacity} SNMP sessions are in use")
-        session = Session(*key)
+        session = Session(*key, self._tube)
         self._count += 1
         return session
 
@@ -104,7 +109,7 @@ class Pool:
 async def sessions() -> AsyncIterator[Pool]:
     """The daemon's pool: at most a quarter of the descriptors that this process may have."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    pool = Pool(min(MOST_SESSIONS, max(16, allowed // 4)))
+    pool = Pool(min(MOST_SESSIONS, max(16, allowed // 4 // _DESCRIPTORS)))
     try:
         yield pool
     finally:

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from sentinel.domain.target import Target
+from sentinel.protocols.snmp.answers import AgentError, TooLargeError
+from sentinel.protocols.snmp.codec import Raw
 from sentinel.protocols.snmp.options import VALUES, Expect, Get, SnmpOptions, values_of
 from sentinel.protocols.snmp.pool import Pool, PoolFullError, sessions
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import BITS, UPTIME, Counters
-from sentinel.protocols.snmp.session import AgentError, Patience, Raw, Session, TooLargeError
+from sentinel.protocols.snmp.session import Patience, Session
 from sentinel.protocols.snmp.table import Walk, measure_table
 from sentinel.protocols.snmp.values import measured, number, text
 from sentinel.sdk.net import resolve

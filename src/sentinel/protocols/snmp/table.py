@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from statistics import fmean
 
-from gufo.snmp._fast import GetIter  # as in session.py: the cursor of a bulk request
-
+from sentinel.protocols.snmp.answers import AgentError, TooLargeError
+from sentinel.protocols.snmp.codec import GetIter, Raw
 from sentinel.protocols.snmp.profile import Column, Metric, Sensor, Table
 from sentinel.protocols.snmp.rates import Counters
-from sentinel.protocols.snmp.session import AgentError, Patience, Raw, Session, TooLargeError
+from sentinel.protocols.snmp.session import Patience, Session
 from sentinel.protocols.snmp.values import label, measured, number
 from sentinel.sdk.patterns import Pattern
 from sentinel.sdk.protocol import Run

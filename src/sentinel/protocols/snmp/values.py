@@ -6,9 +6,9 @@ import math
 import re
 import struct
 
+from sentinel.protocols.snmp.codec import Raw
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import BITS, Counters
-from sentinel.protocols.snmp.session import Raw
 
 LABEL_LENGTH = 64
 FACT_LENGTH = 200

@@ -33,6 +33,9 @@ def shortfalls(files: Mapping[str, Any], gates: Mapping[str, float]) -> list[str
 
 def main(report: Path) -> int:
     """Print the shortfalls, and where they are, worst first."""
+    if not report.exists():
+        print(f"{report}: not there; the tests have not run to their end")
+        return 1
     files = json.loads(report.read_text("utf-8"))["files"]
     gates = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage-gate"]
     found = shortfalls(files, gates)

@@ -41,18 +41,8 @@ def serve(
     require("gst_rtsp")
     log = folder / "gst_rtsp.log"
     script = Path(__file__).with_name("gst_rtsp_server.py")
-    command: list[str | Path] = [
-        SYSTEM_PYTHON,
-        script,
-        "--host",
-        HOST,
-        "--auth",
-        auth,
-        "--user",
-        USER,
-        "--password",
-        PASSWORD,
-    ]
+    command: list[str | Path] = [SYSTEM_PYTHON, script, "--host", HOST, "--auth", auth]
+    command += ["--user", USER, "--password", PASSWORD]
     if certificate:
         command += ["--certificate", certificate.certificate, "--key", certificate.key]
     if udp_only:

@@ -52,7 +52,7 @@ async def test_asks_for_the_password(gst_rtsp: StartGstRtsp, auth: str, scheme: 
 
 
 def test_stall_stops_but_stays_connected(gst_rtsp: StartGstRtsp) -> None:
-    frames = []
+    frames: list[av.VideoFrame] = []
     with av.open(gst_rtsp().url("stall"), options=QUICK, timeout=(10, 1.5)) as stream:
         decoded = stream.decode(video=0)
         with pytest.raises(av.error.FFmpegError):

@@ -1,0 +1,137 @@
+"""A configuration that was found good: the domain's targets, checks and rules, and what the daemon needs besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from sentinel.config.problems import Problem
+from sentinel.domain.conference import Conference
+from sentinel.domain.rule import Rule, Selector, Severity
+from sentinel.domain.target import Check, Target
+from sentinel.sdk.channel import ChannelOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A network; ``vantage`` is who probes in it, None where nobody does (its checks are unobserved)."""
+
+    id: str
+    name: str
+    vantage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A venue, a room or a system.
+
+    ``kind`` is ``venue``, ``room``, or of a system ``platform``, ``image`` or ``business``.  ``owner`` is who answers
+    for it, ``contact`` how they are reached; ``venue`` is a room's.
+    """
+
+    id: str
+    name: str
+    kind: str
+    owner: str
+    contact: str = ""
+    venue: str | None = None
+    placeholder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """A channel in use: ``type`` is the channel's name in the catalog, ``options`` its own model.
+
+    ``public``: it leaves the house, so it carries no address, network name or picture.
+    """
+
+    id: str
+    type: str
+    options: ChannelOptions
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which channels are told of incidents of the selected checks with one of these severities.
+
+    Routes are asked in their order; the first that matches is the last, unless it says ``proceed``.
+    """
+
+    selector: Selector
+    severities: frozenset[Severity]
+    channels: tuple[str, ...]
+    proceed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most probes in flight at once, to one address, in one zone, and of one protocol."""
+
+    host: int = 4
+    zone: int = 512
+    zones: Mapping[str, int] = field(default_factory=dict)
+    protocol: int = 512
+    protocols: Mapping[str, int] = field(default_factory=dict)
+
+    def of_zone(self, zone: str) -> int:
+        """The limit of one zone."""
+        return self.zones.get(zone, self.zone)
+
+    def of_protocol(self, protocol: str) -> int:
+        """The limit of one protocol."""
+        return self.protocols.get(protocol, self.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many seconds roll-ups are kept: those of five minutes and those of an hour.  Transitions stay."""
+
+    five_minutes: float = 14 * 86_400.0
+    hours: float = 730 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """``sentinel.yaml``.
+
+    ``vantage`` is this daemon's name as a prober.  ``host`` and ``port`` are where the wall page is served, with TLS
+    where ``tls_cert`` and ``tls_key`` are set.  ``token`` guards every address but loopback.
+    """
+
+    vantage: str
+    host: str
+    port: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    token: SecretStr | None
+    external_url: str
+    locale: Literal["zh-CN", "en"]
+    store: Path
+    socket: Path
+    limits: Limits
+    retention: Retention
+    site_protocols: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything, consistent in itself; ``warnings`` are what works but was hardly meant."""
+
+    targets: Mapping[str, Target]
+    checks: Mapping[str, Check]
+    zones: Mapping[str, Zone]
+    venues: Mapping[str, Place]
+    rooms: Mapping[str, Place]
+    systems: Mapping[str, Place]
+    rules: tuple[Rule, ...]
+    conferences: tuple[Conference, ...]
+    channels: Mapping[str, ChannelConfig]
+    routes: tuple[Route, ...]
+    daemon: DaemonSettings
+    fingerprints: Mapping[str, str]
+    warnings: tuple[Problem, ...] = ()

@@ -1,0 +1,104 @@
+"""How the operator writes quantities: ``10s``, ``1h30m``, ``30d``, ``5%``; inside they are seconds and ratios."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+_PART = r"[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|s|m|h|d|w)"
+DURATION_PATTERN: Final = rf"^(?:{_PART})+$"
+PERCENT_PATTERN: Final = r"^[0-9]{1,3}(?:\.[0-9]{1,9})?%$"
+_PARTS = re.compile(r"([0-9.]+)(ms|[smhdw])")
+
+
+def seconds(value: Any) -> float:
+    """Seconds of ``1h30m``; a bare number is refused, for its unit would be a guess.
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Not a TypeError: pydantic turns only a ValueError into an error with its place.
+        raise ValueError(f"a duration needs its unit, as in `{value:g}s` or `{value:g}m`")  # noqa: TRY004
+    if not isinstance(value, str) or not re.fullmatch(DURATION_PATTERN, value):
+        raise ValueError("a duration is written as `10s`, `5m`, `1h30m` or `30d`")
+    return sum(float(number) * UNITS[unit] for number, unit in _PARTS.findall(value))
+
+
+def ratio(value: Any) -> float:
+    """0.05 of ``5%``; a bare number is refused, for it could be meant either way.
+
+    Raises:
+        ValueError: it is no percentage from 0 % to 100 %.
+    """
+    if not isinstance(value, str) or not re.fullmatch(PERCENT_PATTERN, value):
+        raise ValueError("a percentage is written as `5%` or `99.9%`")
+    number = float(value[:-1])
+    if number > 100:
+        raise ValueError("a percentage is at most 100%")
+    return round(number / 100.0, 12)
+
+
+def quantity(value: Any) -> float:
+    """A number, a duration in seconds or a percentage as a ratio: a limit of whatever a probe measures.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
+        return seconds(value)
+    if isinstance(value, str) and re.fullmatch(PERCENT_PATTERN, value):
+        return ratio(value)
+    raise ValueError("a limit is a number, a duration (`2s`) or a percentage (`5%`)")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "5m", "1h30m", "30d"]}),
+]
+"""Seconds, written with a unit."""
+
+Percent = Annotated[
+    float,
+    BeforeValidator(ratio),
+    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "examples": ["5%", "99.9%"]}),
+]
+"""A ratio from 0 to 1, written as a percentage."""
+
+Quantity = Annotated[
+    float,
+    BeforeValidator(quantity),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number"},
+                {"type": "string", "pattern": DURATION_PATTERN},
+                {"type": "string", "pattern": PERCENT_PATTERN},
+            ]
+        }
+    ),
+]
+"""A number, or a duration in seconds, or a ratio."""
+
+SLUG: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Slug = Annotated[str, Field(pattern=SLUG, examples=["hall-01"])]
+"""An id: small letters, digits and hyphens."""
+
+
+def text_of(duration: float) -> str:
+    """Seconds as an operator writes them: 5400 as ``1h30m``."""
+    if duration == 0:
+        return "0s"
+    rest, parts = round(duration * 1000), []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import gzip
 import json
+import socket
+import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -509,6 +511,36 @@ async def test_a_body_of_exactly_the_limit_is_taken() -> None:
             measured = await ask(server)
         assert measured.failure is None
         assert measured.values["body_bytes"] == MIB
+
+
+async def test_a_peer_that_breaks_off_in_the_body_is_told_apart() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+        await asyncio.sleep(0.05)  # the probe is in the body by now
+        lingering_none = struct.pack("ii", 1, 0)  # close() sends RST then
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering_none)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        measured = await ask(Server(listener.sockets[0].getsockname()[1]))
+    assert cause(measured.failure) == ("transfer", "reset")
+
+
+async def test_a_chunk_that_makes_no_sense_later_on_is_no_hang() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)  # the probe is in the body by now
+        writer.write(b"zz\r\nhello\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        measured = await ask(Server(listener.sockets[0].getsockname()[1]))
+    assert cause(measured.failure) == ("transfer", "protocol_error")
 
 
 async def test_preliminary_answers_without_end_are_timed_out() -> None:

@@ -156,6 +156,18 @@ async def test_days_left_are_known_without_verification(hostile: StartHostile, a
     discard(writer)
 
 
+async def test_a_link_local_address_goes_out_by_its_interface() -> None:
+    with pytest.raises(ProbeFailed) as caught:
+        await connect(new_run(), "fe80::1%nosuch0", 9)
+    assert caught.value.failure.stage == "connect"
+
+
+def test_a_peer_without_a_certificate_has_no_days_left() -> None:
+    unconnected = ssl_context(Tls()).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x")
+    with pytest.raises(ValueError, match=r"handshake|no certificate"):
+        certificate_days_left(unconnected)
+
+
 async def test_what_is_no_certificate_is_a_fact_and_no_defect() -> None:
     class Peer:
         def version(self) -> str:

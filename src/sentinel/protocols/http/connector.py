@@ -29,7 +29,8 @@ _HANDSHAKE_GRACE = 5.0  # seconds past the deadline: asyncio's own limit on a ha
 class Exchange:
     """One request and its answer: where it goes, and when its phases began (``time.monotonic()``).
 
-    ``context`` is None for plain HTTP; ``server_name`` is what TLS asks for and verifies.
+    ``context`` is None for plain HTTP; ``server_name`` is what TLS asks for and verifies.  ``broken`` is what ended
+    the connection, where it was an error: aiohttp puts it into a text only.
     """
 
     run: Run
@@ -39,6 +40,7 @@ class Exchange:
     server_name: str
     connected_at: float | None = None
     answered_at: float | None = None
+    broken: OSError | None = None
 
     def connected(self) -> None:
         """The request goes out now."""
@@ -75,7 +77,18 @@ class TimedHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Note the time, then parse."""
         self._exchange.answered()
+        body = self._payload
         super().data_received(data)
+        error = self.exception()
+        if error is not None and body is not None and body.exception() is None:
+            # aiohttp does not tell whoever reads the body that a chunk makes no sense: the read would hang.
+            body.set_exception(aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error)))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note the reason, then tell whoever waits."""
+        if isinstance(exc, OSError):
+            self._exchange.broken = exc
+        super().connection_lost(exc)
 
     def close(self) -> None:
         """Drop the connection: a TLS peer that hangs would hold an orderly end, and the descriptor, for 30 s."""

@@ -82,7 +82,7 @@ async def _answer(
         finally:
             response.close()
     except aiohttp.ClientError as error:
-        _fail(run, error)
+        _fail(exchange, error)
     finally:
         exchange.ended()
         EXCHANGE.reset(token)
@@ -151,26 +151,18 @@ def _url(scheme: str, host: str, port: int, path: str) -> URL:
     return URL(f"{scheme}://{host}:{port}{path}")
 
 
-def _fail(run: Run, error: aiohttp.ClientError) -> NoReturn:
+def _fail(exchange: Exchange, error: aiohttp.ClientError) -> NoReturn:
     """End the probe as aiohttp's error means it, at the stage that the exchange is in."""
-    causes = list(_causes(error))
+    run = exchange.run
+    if exchange.broken is not None:
+        run.fail(code_of(exchange.broken), exchange.broken.strerror or type(exchange.broken).__name__)
+    causes = _causes(error)
     if isinstance(error, aiohttp.ClientResponseError):  # the parser's word for an answer that is none
         large = any(isinstance(cause, LineTooLong) for cause in causes) or "Too many headers" in error.message
         run.fail("too_large" if large else "protocol_error", error.message.partition("\n")[0])
-    if isinstance(error, aiohttp.InvalidURL):
-        run.fail("bad_option", "the path makes no URL", stage="prepare")
-    for cause in causes:
-        if isinstance(cause, OSError) and (cause.errno is not None or not isinstance(cause, aiohttp.ClientError)):
-            run.fail(code_of(cause), cause.strerror or type(cause).__name__)
-    if isinstance(error, aiohttp.ClientOSError):
-        run.fail("reset", type(error).__name__)
-    if isinstance(error, aiohttp.ClientPayloadError) and not _ended_early(causes):
-        run.fail("protocol_error", str(error))
+    if isinstance(error, aiohttp.ClientPayloadError) and not any("Not enough data" in str(cause) for cause in causes):
+        run.fail("protocol_error", str(error).partition("\n")[0])
     run.fail("closed", "the peer hung up before the answer was complete")
-
-
-def _ended_early(causes: list[BaseException]) -> bool:
-    return any("Not enough data" in str(cause) for cause in causes)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -235,7 +235,7 @@ class Engine:
                 return
             queue.popleft()
             if ping.attempts < ping.count:
-                tick = (ping.started + ping.attempts * ping.interval) // TICK
+                tick = -(-(ping.started + ping.attempts * ping.interval) // TICK)  # never early
                 exact = ping.interval < _SHORT // 4
                 self._again.put(ping, tick if exact else tick + -tick % GATHER, exact=exact)
 

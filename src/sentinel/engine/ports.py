@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sentinel.domain.incident import Incident, Transition
-from sentinel.domain.notice import Notice, NoticeStatus
+from sentinel.domain.notice import Message, Notice, NoticeStatus
 from sentinel.domain.observation import Outcome
 from sentinel.domain.retrieval import Retrieval
 
@@ -135,6 +135,14 @@ class Store(Protocol):
 
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Record attempts to deliver."""
+        ...
+
+    async def queued(self) -> Mapping[str, int]:
+        """How many notices wait, by channel; none where there is no entry."""
+        ...
+
+    async def told(self, channel: str) -> Sequence[Message]:
+        """The last message that the channel was sent of each open incident that was told, the oldest first."""
         ...
 
     async def undelivered(self) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from sentinel.domain.incident import Incident
-from sentinel.domain.notice import Notice
+from sentinel.domain.notice import Message, Notice
 from sentinel.domain.retrieval import Retrieval
 from sentinel.engine.ports import ChannelState, History, Restored, Status
 from sentinel.storage import rows
@@ -28,6 +28,16 @@ WHERE channel = ?1 AND status = 'queued' AND NOT EXISTS (
     SELECT 1 FROM notices AS earlier
     WHERE earlier.incident = mine.incident AND earlier.channel = mine.channel AND earlier.seq < mine.seq
       AND earlier.status = 'queued')
+"""
+
+# Given up counts as well: a receiver that comes back after a day must learn what is still open.
+_TOLD = """
+SELECT message FROM notices AS mine
+WHERE channel = ?1 AND status != 'queued'
+  AND incident IN (SELECT id FROM incidents WHERE state = 'open' AND telling = 'told')
+  AND seq = (SELECT max(seq) FROM notices AS later
+             WHERE later.incident = mine.incident AND later.channel = ?1 AND later.status != 'queued')
+ORDER BY number
 """
 
 _STATUSES = f"""
@@ -66,6 +76,17 @@ def next_due(connection: apsw.Connection, channel: str) -> float | None:
     """When the next message may be tried, None where none is queued."""
     at: float | None = connection.execute(_NEXT_DUE, (channel,)).get
     return at
+
+
+def queued(connection: apsw.Connection) -> Mapping[str, int]:
+    """How many messages wait for each channel."""
+    sql = "SELECT channel, count(*) FROM notices WHERE status = 'queued' GROUP BY channel"
+    return {channel: int(count) for channel, count in connection.execute(sql)}
+
+
+def told(connection: apsw.Connection, channel: str) -> Sequence[Message]:
+    """The last message that left the queue of a channel for each open incident that was told."""
+    return [rows.message_of(row[0]) for row in connection.execute(_TOLD, (channel,))]
 
 
 def undelivered(connection: apsw.Connection) -> Mapping[str, int]:

@@ -1,28 +1,19 @@
-"""How long things are kept, and the writer's housekeeping: hours compacted, what is too old deleted."""
+"""The writer's housekeeping: hours compacted, what is too old deleted.
+
+Incidents, transitions and retrievals are kept for ever.  Settled messages and the checks' statuses live as long as
+hourly roll-ups; each check's last status stays whatever its age.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import apsw
 
+from sentinel.config.configuration import Retention
 from sentinel.storage import rollups
 
-DAY: Final = 86_400.0
 _BATCH: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Seconds for which things are kept; incidents, transitions and retrievals are kept for ever.
-
-    ``records`` are settled messages and the checks' statuses; each check's last status stays whatever its age.
-    """
-
-    short: float = 14 * DAY
-    long: float = 730 * DAY
-    records: float = 730 * DAY
 
 
 _NOTICES = """
@@ -44,11 +35,11 @@ def housekeep_once(connection: apsw.Connection, now: float, retention: Retention
 
 def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -> bool:
     # Five-minute periods go only once their hour is made.
-    short = min(now - retention.short, rollups.compacted_until(connection))
+    short = min(now - retention.five_minutes, rollups.compacted_until(connection))
     deleted = _oldest_period(connection, rollups.SHORT, short)
-    deleted += _oldest_period(connection, rollups.LONG, now - retention.long)
+    deleted += _oldest_period(connection, rollups.LONG, now - retention.hours)
     for statement in (_NOTICES, _STATUSES):
-        connection.execute(statement, (now - retention.records, _BATCH))
+        connection.execute(statement, (now - retention.hours, _BATCH))
         deleted += connection.changes()
     return deleted > 0
 

@@ -138,7 +138,7 @@ def notice_of(row: Row) -> Notice:
         incident=row[0],
         seq=row[1],
         channel=row[2],
-        message=_message_of(row[3]),
+        message=message_of(row[3]),
         created_at=row[4],
         status=NoticeStatus(row[5]),
         attempts=row[6],
@@ -257,6 +257,7 @@ def _message_json(message: Message) -> str:
     )
 
 
-def _message_of(text: str) -> Message:
+def message_of(text: str) -> Message:
+    """From the column ``message``."""
     data: Mapping[str, Any] = json.loads(text)
     return Message(**{**data, "event": Event(data["event"])})

@@ -18,8 +18,9 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import apsw
 import structlog
 
+from sentinel.config.configuration import Retention
 from sentinel.domain.incident import Incident
-from sentinel.domain.notice import Notice, NoticeStatus
+from sentinel.domain.notice import Message, Notice, NoticeStatus
 from sentinel.domain.observation import Outcome
 from sentinel.domain.retrieval import Retrieval
 from sentinel.engine.ports import (
@@ -35,7 +36,6 @@ from sentinel.engine.ports import (
 )
 from sentinel.storage import opening, queries, rollups, rows
 from sentinel.storage.opening import Rebuilt
-from sentinel.storage.retention import Retention
 from sentinel.storage.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -160,6 +160,14 @@ class SqliteStore:
     async def next_due(self, channel: str) -> float | None:
         """When a message of the channel may be tried next, UTC epoch seconds; None where none is queued."""
         return await self._read(queries.next_due, channel)
+
+    async def queued(self) -> Mapping[str, int]:
+        """By channel, how many messages wait."""
+        return await self._read(queries.queued)
+
+    async def told(self, channel: str) -> Sequence[Message]:
+        """The last message that left the channel's queue for each open incident that was told, the oldest first."""
+        return await self._read(queries.told, channel)
 
     async def undelivered(self) -> Mapping[str, int]:
         """By channel, how many messages it never took."""

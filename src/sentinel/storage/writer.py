@@ -14,10 +14,11 @@ from typing import Final
 import apsw
 import structlog
 
+from sentinel.config.configuration import Retention
 from sentinel.engine.ports import Clock, StoreFailed
 from sentinel.storage import opening, rollups
 from sentinel.storage.opening import Rebuilt
-from sentinel.storage.retention import Retention, housekeep_once
+from sentinel.storage.retention import housekeep_once
 from sentinel.storage.rollups import Tally
 
 log = structlog.get_logger(__name__)

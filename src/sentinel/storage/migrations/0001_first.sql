@@ -66,7 +66,7 @@ CREATE TABLE statuses (
     number   INTEGER PRIMARY KEY,
     check_id TEXT NOT NULL,
     at       REAL NOT NULL,
-    state    TEXT NOT NULL CHECK (state IN ('up', 'down', 'unknown'))
+    state    TEXT NOT NULL CHECK (state IN ('up', 'down', 'unknown', 'unobserved'))
 ) STRICT;
 
 CREATE INDEX statuses_by_check ON statuses (check_id, at);

@@ -14,12 +14,13 @@ import pkgutil
 import re
 import stat
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sentinel.channels
 import sentinel.protocols
@@ -32,127 +33,157 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A file or package that was asked for and cannot be used: where and why, for people."""
+
+    file: str
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """Protocols and channels by name."""
+    """Protocols and channels by name, and what could not be used."""
 
     protocols: Mapping[str, Protocol]
     channels: Mapping[str, Channel]
-
-
-class CatalogBroken(Exception):
-    """A protocol or channel that was asked for cannot be used: ``file`` says which, the message why."""
-
-    def __init__(self, file: str, message: str) -> None:
-        super().__init__(f"{file}: {message}")
-        self.file, self.message = file, message
+    broken: tuple[Broken, ...] = ()
 
 
 def discover(site: Path | None = None) -> Catalog:
     """Everything that is installed, and the site-local protocols in the directory ``site`` (None: switched off).
 
-    Raises:
-        CatalogBroken: a file cannot be imported, is not ours alone to change, or takes a name that is taken.
+    Never raises for what others wrote: a file that cannot be imported, that somebody else could have changed, or
+    that takes a name that is taken is in ``Catalog.broken``.
     """
-    protocols: dict[str, Protocol] = {}
-    channels: dict[str, Channel] = {}
-    for module in _modules(sentinel.protocols):
-        _declare(protocols, module, "PROTOCOL", Protocol, _file(module))
-    for module in _modules(sentinel.channels):
-        _declare(channels, module, "CHANNEL", Channel, _file(module))
-    _installed(protocols, "sentinel.protocols", "PROTOCOL", Protocol)
-    _installed(channels, "sentinel.channels", "CHANNEL", Channel)
+    broken: list[Broken] = []
+    protocols = _Shelf("PROTOCOL", Protocol, broken)
+    channels = _Shelf("CHANNEL", Channel, broken)
+    protocols.package(sentinel.protocols)
+    channels.package(sentinel.channels)
+    protocols.installed("sentinel.protocols")
+    channels.installed("sentinel.channels")
     if site is not None:
-        for path, module in _site(site):
-            _declare(protocols, module, "PROTOCOL", Protocol, str(path), needed=True)
-    return Catalog(_sorted(protocols), _sorted(channels))
+        for path, module in _site(site, broken):
+            protocols.declared(module, str(path))
+    return Catalog(protocols.sorted(), channels.sorted(), tuple(broken))
 
 
-def _sorted(found: Mapping[str, Kind]) -> Mapping[str, Kind]:
-    return MappingProxyType(dict(sorted(found.items())))
+class _Shelf(Generic[Kind]):
+    """What was found of one kind."""
 
+    def __init__(self, constant: str, kind: type[Kind], broken: list[Broken]) -> None:
+        self._constant, self._broken = constant, broken
+        self._kind: type[Kind] = kind
+        self._found: dict[str, Kind] = {}
 
-def _file(module: ModuleType) -> str:
-    return module.__file__ or module.__name__
+    def sorted(self) -> Mapping[str, Kind]:
+        return MappingProxyType(dict(sorted(self._found.items())))
 
+    def package(self, package: ModuleType) -> None:
+        """Every module of our own that declares one; others beside it are its parts."""
+        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if info.name.rpartition(".")[2].startswith("_"):
+                continue
+            module = importlib.import_module(info.name)
+            if hasattr(module, self._constant):
+                self.declared(module, module.__file__ or info.name)
 
-def _modules(package: ModuleType) -> Iterator[ModuleType]:
-    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        if not info.name.rpartition(".")[2].startswith("_"):
-            yield importlib.import_module(info.name)
+    def installed(self, group: str) -> None:
+        for point in entry_points(group=group):
+            origin = f"{point.dist.name if point.dist else 'package'}:{point.value}"
+            try:
+                loaded = point.load()
+            except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises, we say whose it is
+                self._broken.append(Broken(origin, 1, _words(error)))
+                continue
+            if isinstance(loaded, ModuleType):
+                self.declared(loaded, origin)
+            else:
+                self._enter(loaded, origin)
 
-
-def _installed(found: dict[str, Kind], group: str, constant: str, kind: type[Kind]) -> None:
-    for point in entry_points(group=group):
-        origin = f"{point.dist.name if point.dist else 'package'}:{point.value}"
-        try:
-            loaded = point.load()
-        except Exception as error:  # somebody else's code: whatever it raises, we say whose it is
-            raise CatalogBroken(origin, f"cannot be imported: {_words(error)}") from error
-        if isinstance(loaded, ModuleType):
-            _declare(found, loaded, constant, kind, origin, needed=True)
+    def declared(self, module: ModuleType, origin: str) -> None:
+        """What a module declares in its constant."""
+        if hasattr(module, self._constant):
+            self._enter(getattr(module, self._constant), origin)
         else:
-            _enter(found, loaded, constant, kind, origin)
+            self._broken.append(Broken(origin, 1, f"declares no {self._constant}"))
+
+    def _enter(self, declared: Any, origin: str) -> None:
+        if isinstance(declared, self._kind):
+            fault = self._fault(declared)
+        else:
+            fault = f"{self._constant} is no {self._kind.__name__} of the SDK"
+        if fault:
+            self._broken.append(Broken(origin, 1, fault))
+        else:
+            self._found[declared.name] = declared
+
+    def _fault(self, declared: Kind) -> str:
+        if not _NAME.fullmatch(declared.name):
+            return f"`{declared.name}` is no name: small letters, digits and underscores"
+        if declared.name in self._found:
+            return f"the name `{declared.name}` is taken already"
+        bare = [name for name, field in declared.options.model_fields.items() if not field.description]
+        return f"these options have no description: {', '.join(bare)}" if bare else ""
 
 
-def _declare(
-    found: dict[str, Kind], module: ModuleType, constant: str, kind: type[Kind], origin: str, *, needed: bool = False
-) -> None:
-    declared = getattr(module, constant, None)
-    if declared is not None:
-        _enter(found, declared, constant, kind, origin)
-    elif needed:
-        raise CatalogBroken(origin, f"declares no {constant}")
-
-
-def _enter(found: dict[str, Kind], declared: Any, constant: str, kind: type[Kind], origin: str) -> None:
-    if not isinstance(declared, kind):
-        raise CatalogBroken(origin, f"{constant} is no {kind.__name__} of the SDK")
-    if not _NAME.fullmatch(declared.name):
-        raise CatalogBroken(origin, f"`{declared.name}` is no name: small letters, digits and underscores")
-    if declared.name in found:
-        raise CatalogBroken(origin, f"the name `{declared.name}` is taken already")
-    undescribed = [name for name, field in declared.options.model_fields.items() if not field.description]
-    if undescribed:
-        raise CatalogBroken(origin, f"these options have no description: {', '.join(undescribed)}")
-    found[declared.name] = declared
-
-
-def _site(directory: Path) -> Iterator[tuple[Path, ModuleType]]:
+def _site(directory: Path, broken: list[Broken]) -> Iterator[tuple[Path, ModuleType]]:
     if not directory.is_dir():
-        raise CatalogBroken(str(directory), "site protocols are switched on, but there is no such directory")
-    _guarded(directory)
+        broken.append(Broken(str(directory), 1, "site protocols are switched on, but there is no such directory"))
+        return
+    if fault := _unguarded(directory):
+        broken.append(Broken(str(directory), 1, fault))
+        return
     for path in sorted(directory.glob("*.py")):
         if path.name.startswith("_"):
             continue
-        _guarded(path)
-        yield path, _import(path)
+        if fault := _unguarded(path):
+            broken.append(Broken(str(path), 1, fault))
+            continue
+        try:
+            module = _import(path)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code: we say which file, and live on
+            broken.append(Broken(str(path), _line(error, path), f"cannot be imported: {_words(error)}"))
+            continue
+        yield path, module
 
 
-def _guarded(path: Path) -> None:
-    """Refuse what another user could have written: it would run with our rights."""
-    status = path.stat()  # follows a link: what counts is whose the code is, and the link lies in a guarded directory
+def _unguarded(path: Path) -> str:
+    """Why another user could have written this code, which would run with our rights; empty where none could."""
+    # Follows a link: what counts is whose the code is; the link itself lies in a guarded directory.
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     if status.st_uid not in (0, os.geteuid()):
-        raise CatalogBroken(str(path), f"must be owned by root or by user {os.geteuid()}, not by user {status.st_uid}")
+        return f"must be owned by root or by user {os.geteuid()}, not by user {status.st_uid}"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise CatalogBroken(str(path), f"must not be writable by group or others: chmod go-w {path}")
+        return f"must not be writable by group or others: chmod go-w {path}"
+    return ""
 
 
 def _import(path: Path) -> ModuleType:
     name = f"sentinel_site_{re.sub('[^A-Za-z0-9_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise CatalogBroken(str(path), "is no Python file")
+        raise ImportError("is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pydantic looks a model's annotations up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the operator's own code: whatever it raises, we say which file
+    except BaseException:
         del sys.modules[name]
-        raise CatalogBroken(str(path), f"cannot be imported: {_words(error)}") from error
+        raise
     return module
 
 
-def _words(error: Exception) -> str:
+def _line(error: BaseException, path: Path) -> int:
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
-    return f"{type(error).__name__}: {error}"
+        return error.lineno or 1
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == str(path)), 1)
+
+
+def _words(error: BaseException) -> str:
+    return error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {error}"[:500]

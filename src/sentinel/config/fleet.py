@@ -12,6 +12,8 @@ from sentinel.config import numbering
 from sentinel.config.configuration import Place, Zone
 from sentinel.config.document import Node
 from sentinel.config.inventory import Group, InventoryFile, PlaceEntry, RoomEntry, SystemEntry, TargetEntry, Traits
+from sentinel.config.layers import Draft, Layer, merge
+from sentinel.config.parents import cycles
 from sentinel.config.probes import Probe, ProbeBook
 from sentinel.config.problems import Position, Problems, did_you_mean
 from sentinel.config.validate import salvage
@@ -44,14 +46,6 @@ class Fleet:
     def was_removed(self, word: str) -> bool:
         """Whether a broken entry would have had this id."""
         return any(fnmatchcase(word, re.sub(r"\{[^{}]*\}", "*", pattern)) for pattern in self.removed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A template, a group's defaults or a target, and its node."""
-
-    traits: Traits
-    node: Node
 
 
 def read_fleet(
@@ -129,11 +123,11 @@ class _Reader:
             self.fleet.places[f"{kind} {id_}"] = node.at("venue" if venue else "id").position
 
     def _group(
-        self, group: Group, node: Node, outer: list[_Layer], variables: Mapping[str, int], template: str | None
+        self, group: Group, node: Node, outer: list[Layer], variables: Mapping[str, int], template: str | None
     ) -> None:
         self._references(group.defaults, node.at("defaults"))
         template = group.defaults.template or template
-        layers = [*outer, _Layer(group.defaults, node.at("defaults"))]
+        layers = [*outer, Layer(group.defaults, node.at("defaults"))]
         for numbers in _numbers(group.count, group.start, variables, name="g" if group.count > 1 else None):
             for index, entry in enumerate(group.targets):
                 self._entry(entry, node.at("targets", index), layers, numbers, template)
@@ -141,10 +135,10 @@ class _Reader:
                 self._group(inner, node.at("groups", index), layers, numbers, template)
 
     def _entry(
-        self, entry: TargetEntry, node: Node, outer: list[_Layer], variables: Mapping[str, int], template: str | None
+        self, entry: TargetEntry, node: Node, outer: list[Layer], variables: Mapping[str, int], template: str | None
     ) -> None:
         self._references(entry, node)
-        layers = [*outer, _Layer(entry, node)]
+        layers = [*outer, Layer(entry, node)]
         if entry.count > 1 and not numbering.uses(entry.id, "n"):
             self.problems.error(node.at("id").position, f"`count: {entry.count}` needs `{{n}}` in the id")
             return
@@ -158,8 +152,8 @@ class _Reader:
                 )
                 self._known("template", name, self.file.templates, place)
                 return
-            layers.insert(0, _Layer(found, self.node.at("templates", name)))
-        draft = _merge(layers)
+            layers.insert(0, Layer(found, self.node.at("templates", name)))
+        draft = merge(layers)
         checks = self._checks(draft, node)
         if draft.kind is None:
             self.problems.error(node.position, "`kind` is missing, here and in its template and groups")
@@ -175,7 +169,7 @@ class _Reader:
                 return
 
     def _target(
-        self, entry: TargetEntry, draft: _Draft, checks: list[_CheckDraft], node: Node, numbers: Mapping[str, int]
+        self, entry: TargetEntry, draft: Draft, checks: list[_CheckDraft], node: Node, numbers: Mapping[str, int]
     ) -> bool:
         fleet = self.fleet
         where = "id"
@@ -247,7 +241,7 @@ class _Reader:
         new = self.readdress(address, old)[1]
         return options if new == old else options.model_copy(update={"port": new})
 
-    def _checks(self, draft: _Draft, node: Node) -> list[_CheckDraft]:
+    def _checks(self, draft: Draft, node: Node) -> list[_CheckDraft]:
         found: list[_CheckDraft] = []
         for name, layers in draft.checks.items():
             place = layers[-1].key
@@ -299,16 +293,6 @@ class _Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class _CheckLayer:
-    """One layer's say on a check: its fields without the options, which stay nodes."""
-
-    fields: dict[str, Any]
-    node: Node
-    key: Position
-    options: Node | None
-
-
-@dataclass(frozen=True, slots=True)
 class _CheckDraft:
     """A check of every target of an entry."""
 
@@ -319,44 +303,6 @@ class _CheckDraft:
     timeout: float
     required: bool
     place: Position
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What the layers of an entry add up to; ``places`` are where each field was written last."""
-
-    kind: str | None = None
-    zone: str | None = None
-    venue: str | None = None
-    room: str | None = None
-    system: str | None = None
-    parents: tuple[str, ...] = ()
-    reachability: str | None = None
-    placeholder: bool | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-    checks: dict[str, list[_CheckLayer]] = field(default_factory=dict)
-    places: dict[str, Position] = field(default_factory=dict)
-
-
-_PLAIN: Final = ("kind", "zone", "venue", "room", "system", "parents", "reachability", "placeholder")
-
-
-def _merge(layers: Sequence[_Layer]) -> _Draft:
-    draft = _Draft()
-    for layer in layers:
-        for name in _PLAIN:
-            value = getattr(layer.traits, name)
-            if value is not None:
-                setattr(draft, name, value)
-                draft.places[name] = layer.node.at(name).position
-        draft.labels |= layer.traits.labels
-        for name, check in layer.traits.checks.items():
-            node = layer.node.at("checks", name)
-            say = _CheckLayer(
-                check.model_dump(exclude={"options"}), node, layer.node.key("checks", name), node.child("options")
-            )
-            draft.checks.setdefault(name, []).append(say)
-    return draft
 
 
 def _reachability(target: str, wanted: str | None, checks: Sequence[_CheckDraft]) -> str | None:
@@ -377,31 +323,3 @@ def _numbers(
 ) -> Iterator[Mapping[str, int]]:
     for value in range(start, start + count):
         yield dict(outer) if name is None else {**outer, name: value}
-
-
-def cycles(parents: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """One cycle for each knot of targets that hang on themselves, each target in its path once."""
-    done: set[str] = set()
-    for start in parents:
-        if start in done:
-            continue
-        path: list[str] = []
-        on_path: dict[str, int] = {}
-        stack: list[tuple[str, int]] = [(start, 0)]
-        while stack:
-            here, index = stack.pop()
-            if index == 0:
-                on_path[here] = len(path)
-                path.append(here)
-            following = parents.get(here, ())
-            if index < len(following):
-                stack.append((here, index + 1))
-                parent = following[index]
-                if parent in on_path:
-                    yield path[on_path[parent] :]
-                elif parent in parents and parent not in done:
-                    stack.append((parent, 0))
-                continue
-            done.add(here)
-            path.pop()
-            del on_path[here]

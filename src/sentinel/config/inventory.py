@@ -29,7 +29,7 @@ class ZoneEntry(Section):
 
 
 class Numbered(Section):
-    """An entry that stands for ``count`` entries."""
+    """An entry that stands for `count` entries."""
 
     count: int = Field(default=1, ge=1, le=4096, description="How many it stands for; `{n}` is each one's number.")
     start: int = Field(default=1, ge=0, le=1_000_000, description="The first `{n}`.")
@@ -120,7 +120,7 @@ class Defaults(Traits):
 
 
 class TargetEntry(Traits, Numbered):
-    """A target, or ``count`` targets."""
+    """A target, or `count` targets."""
 
     id: Pattern = Field(description="Id: small letters, digits and hyphens; may hold `{n}`, `{n:02}`, `{n+10}`, `{g}`.")
     name: Text = Field(description="Name on screens; may hold `{n}`.")
@@ -131,7 +131,7 @@ class TargetEntry(Traits, Numbered):
 
 
 class Group(Numbered):
-    """Targets with something in common; groups may hold groups.  With ``count``, ``{g}`` is each one's number."""
+    """Targets with something in common; groups may hold groups.  With `count`, `{g}` is each one's number."""
 
     name: str = Field(default="", max_length=200, description="For the reader of this file.")
     defaults: Defaults = Field(default_factory=Defaults, description="What its targets have unless they say otherwise.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sentinel.catalog import Catalog, CatalogBroken, discover
+from sentinel.catalog import Catalog, discover
 from sentinel.config.alerting import read_alerting
 from sentinel.config.conferences import read_conferences
 from sentinel.config.configuration import Configuration
@@ -13,7 +13,7 @@ from sentinel.config.document import Node, Unreadable, read
 from sentinel.config.fingerprint import fingerprints
 from sentinel.config.fleet import Fleet, Readdress, read_fleet
 from sentinel.config.probes import ProbeBook, files
-from sentinel.config.problems import ConfigRefused, Position, Problem, Problems
+from sentinel.config.problems import ConfigRefused, Position, Problems
 from sentinel.config.secrets import Secrets
 from sentinel.config.settings import look_up_limits, read_settings, secret_directories
 from sentinel.config.sla import read_rules
@@ -31,18 +31,14 @@ def probes_of(config: Path) -> Path:
 def open_catalog(config: Path, probes: Path | None = None) -> Catalog:
     """The catalog that a configuration asks for: with site-local protocols where sentinel.yaml switches them on.
 
-    Raises:
-        ConfigRefused: a protocol or channel cannot be loaded.
+    What is broken in it is told by ``load``, together with everything else.
     """
     try:
         node = read(config / "sentinel.yaml").child("site_protocols")
     except Unreadable:
-        node = None  # load() says it, together with everything else
+        node = None
     wanted = node is not None and node.value is True
-    try:
-        return discover((probes or probes_of(config)) / "site" if wanted else None)
-    except CatalogBroken as error:
-        raise ConfigRefused([Problem(error.file, 1, 1, error.message)]) from error
+    return discover((probes or probes_of(config)) / "site" if wanted else None)
 
 
 def load(
@@ -60,6 +56,8 @@ def load(
         ConfigRefused: with every error of every file.
     """
     problems = Problems()
+    for broken in catalog.broken:
+        problems.error(Position(broken.file, broken.line), broken.message)
     sources = _read(config, probes or probes_of(config), problems)
     settings = read_settings(sources.named["sentinel"], config, problems) if "sentinel" in sources.named else None
     profiles = [directory / "profiles" for directory in (probes or probes_of(config), starter() / "probes")]

@@ -71,11 +71,13 @@ class ProbeBook:
             self._places[name] = place
             protocol = self._catalog.protocols.get(entry.protocol)
             if protocol is None:
+                self.removed.add(name)
+                if self._catalog.broken:  # it may well be the one that is broken, which was said
+                    continue
                 hint = did_you_mean(entry.protocol, self._catalog.protocols)
                 self._problems.error(
                     node.at("probes", name, "protocol").position, f"unknown protocol `{entry.protocol}`{hint}"
                 )
-                self.removed.add(name)
                 continue
             options = node.at("probes", name).child("options")
             broken = not self._sound(protocol, options)

@@ -120,6 +120,7 @@ class RetrievalEntry(Section):
             WarningEntry.model_validate({"at": "80%", "severity": "major"}),
         ),
         description="Warnings before it, rising.",
+        json_schema_extra={"default": [{"at": "60%", "severity": "warning"}, {"at": "80%", "severity": "major"}]},
     )
 
     @model_validator(mode="after")

@@ -387,11 +387,17 @@ async def test_closing_answers_what_is_under_way_as_our_own_failure() -> None:
         engine.sweep([check("127.0.0.1", count=5, interval=0.1)], lambda _, measured: told.append(measured))
         await asyncio.sleep(0.05)
         assert not told
-    (measured,) = told
-    assert measured.failure is not None
-    assert (measured.failure.code, measured.failure.local) == ("overdue", True)
+        engine.sweep([check("localhost"), check("127.0.0.2")], lambda _, measured: told.append(measured))
+    assert {measured.failure for measured in told} == {Failure("echo", "overdue", "the daemon is stopping")}
     await asyncio.sleep(0.2)
-    assert len(told) == 1
+    assert len(told) == 3
+
+
+@needs_echo
+async def test_what_is_raised_while_the_service_is_open_stays_what_it_is() -> None:
+    with pytest.raises(LookupError):
+        async with service():
+            raise LookupError
 
 
 @needs_echo

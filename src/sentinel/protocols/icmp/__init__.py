@@ -24,12 +24,11 @@ __all__ = ["PROTOCOL", "Engine", "IcmpOptions", "probe", "service", "sweep"]
 @asynccontextmanager
 async def service() -> AsyncIterator[Engine]:
     """The engine with its sockets; where the host allows none, an engine that answers ``no_privilege``."""
-    async with asyncio.TaskGroup() as names:
-        engine = Engine(asyncio.get_running_loop(), names)
-        try:
-            yield engine
-        finally:
-            engine.close()
+    engine = Engine(asyncio.get_running_loop())
+    try:
+        yield engine
+    finally:
+        await engine.close()
 
 
 async def probe(target: Target, options: IcmpOptions, run: Run) -> None:

@@ -63,10 +63,10 @@ class Counters:
 class Engine:
     """The value of the protocol's service.  Everything runs on the loop that made it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, names: asyncio.TaskGroup) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._names = names
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Not a TaskGroup: it would wrap whatever is raised while the service is open.  close() ends and awaits them.
+        self._lookups: dict[asyncio.Task[None], tuple[Check, Done]] = {}
         self._lines: dict[Version, Line] = {}
         self._shut: dict[Version, Failure] = {}
         self._queue: deque[Ping] = deque()
@@ -108,12 +108,12 @@ class Engine:
             try:
                 where = endpoint(check.target.address)
             except OSError as error:
-                self._loop.call_soon(done, check, Measurement(0.0, failure_of("prepare", error)))
+                self._loop.call_soon(_call, done, check, Measurement(0.0, failure_of("prepare", error)))
                 continue
             if where is None:
-                task = self._names.create_task(self._named(check, done), name=f"icmp {check.id}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task = self._loop.create_task(self._named(check, done), name=f"icmp {check.id}")
+                self._lookups[task] = (check, done)
+                task.add_done_callback(self._lookups.pop)
             else:
                 self._start(where, check.options, now, now + int(check.timeout * 1e9), done, check)
         if now >= self._due:
@@ -134,19 +134,22 @@ class Engine:
         if not ping.ended:
             self._end(ping)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the sockets; whatever is under way is answered ``overdue``, which speaks of us and not of a target."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
+        lookups = {task: asked for task, asked in self._lookups.items() if not task.done()}
+        for task, (check, done) in lookups.items():
             task.cancel()
+            _call(done, check, Measurement(0.0, _STOPPING))
         now = time.monotonic_ns()
         for ping in self._ends.pings():
             if not ping.ended:
                 self._tell(ping, Measurement((now - ping.started) * NANO, _STOPPING))
         for line in self._lines.values():
             line.close()
+        await asyncio.gather(*lookups, return_exceptions=True)
 
     def _say(self) -> None:
         """One line at the start: which sockets are in use, and what cannot be measured."""
@@ -163,7 +166,7 @@ class Engine:
         line = self._lines.get(where.version)
         if line is None or self._closed:
             why = _STOPPING if self._closed else self._shut[where.version]
-            self._loop.call_soon(done, tag, Measurement(0.0, why))
+            self._loop.call_soon(_call, done, tag, Measurement(0.0, why))
             return None
         ping = Ping(line, where, now, done, tag)
         ping.size = options.size
@@ -245,11 +248,8 @@ class Engine:
     def _tell(self, ping: Ping, measurement: Measurement) -> None:
         done, tag = ping.done, ping.tag
         self._end(ping)
-        try:
-            if done is not None:
-                done(tag, measurement)
-        except Exception:  # a defect of the listener must not take the other checks with it
-            log.exception("icmp_listener_failed")
+        if done is not None:
+            _call(done, tag, measurement)
 
     def _end(self, ping: Ping) -> None:
         ping.ended = True
@@ -272,13 +272,17 @@ class Engine:
             failure = failed.failure
         except TimeoutError:
             failure = Failure("resolve", "timed_out", f"no address within {check.timeout:g} s")
-        except asyncio.CancelledError:
-            done(check, Measurement((time.monotonic_ns() - started) * NANO, _STOPPING))
-            raise
-        except Exception as error:  # a defect here must not end the task group, and with it every check
+        except Exception as error:  # a defect here must not leave the check without a result
             log.exception("icmp_name_failed", check=check.id)
             failure = Failure("resolve", "internal_error", type(error).__name__)
-        done(check, Measurement((time.monotonic_ns() - started) * NANO, failure, run.stages))
+        _call(done, check, Measurement((time.monotonic_ns() - started) * NANO, failure, run.stages))
+
+
+def _call(done: Settled, tag: Any, measurement: Measurement) -> None:
+    try:
+        done(tag, measurement)
+    except Exception:  # a defect of the listener must not take the other checks with it
+        log.exception("icmp_listener_failed")
 
 
 _STOPPING: Final = Failure("echo", "overdue", "the daemon is stopping")

@@ -98,7 +98,7 @@ async def test_v2c_reads_a_profile(agent: support.Snmpd) -> None:
 )
 async def test_v3_at_every_security_level(agent: support.Snmpd, who: dict[str, Any]) -> None:
     async with PROTOCOL.service() as pool:  # type: ignore[misc]  # this protocol has a service
-        for stages in (["prepare", "login", "get"], ["prepare", "get"]):  # the second run has the session of the first
+        for stages in (["prepare", "login", "get"], ["get"]):  # the second run has the session of the first
             seen = await measure(PROTOCOL, target(), v3(agent, **who), service=pool)
             assert seen.failure is None
             assert seen.facts["system_name"] == "test-agent"

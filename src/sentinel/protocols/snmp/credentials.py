@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 from gufo.snmp import (
@@ -43,6 +44,13 @@ class Credentials:
     auth_master: bytes = field(default=b"", repr=False)
     privacy: str | None = None
     privacy_master: bytes = field(default=b"", repr=False)
+    fingerprint: str = field(default="", init=False, repr=False)
+    """Stands for all of the above in the pool's keys; a text, because a text's hash is computed once."""
+
+    def __post_init__(self) -> None:
+        parts = (self.version, self.community, self.user, self.authentication, self.privacy)
+        whole = repr(parts).encode() + self.auth_master + self.privacy_master
+        object.__setattr__(self, "fingerprint", hashlib.sha256(whole).hexdigest())
 
     def usm_user(self, *, privacy: bool) -> User:
         """The v3 user, with its cipher or without."""

@@ -189,10 +189,15 @@ def _pdu(data: bytes, at: int, end: int) -> Reply:
 
 def _variables(data: bytes, at: int, end: int) -> None:
     while at < end:
-        tag, at, stop = _header(data, at, end)
-        name, oid, value = _header(data, at, stop) if tag == _SEQUENCE else (0, 0, 0)
+        # The common case without a call: three headers of two bytes, as nearly every variable has them.
+        if end - at >= 6 and data[at] == _SEQUENCE and not (data[at + 1] | data[at + 3]) & 0x80:
+            tag, oid, stop = data[at + 2], at + 4, at + 2 + data[at + 1]
+            value = oid + data[at + 3]
+        else:
+            sequence, at, stop = _header(data, at, end)
+            tag, oid, value = _header(data, at, stop) if sequence == _SEQUENCE else (0, 0, 0)
         # The last byte of a sub-identifier has its high bit clear: X.690 section 8.19.2.
-        if name != _OID or value == oid or data[value - 1] & 0x80:
+        if tag != _OID or not oid < value < stop <= end or data[value - 1] & 0x80:
             raise MalformedError("a variable without a name")
         tag, start, at = _header(data, value, stop)
         least, most = _LENGTHS.get(tag, (1, 0))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
 from sentinel.protocols.snmp.credentials import Credentials
 from sentinel.protocols.snmp.profile import Metric, Name, Oid, Profile, ProfileName, Table, directories, load
+from sentinel.protocols.snmp.rates import BITS, UPTIME
 from sentinel.protocols.snmp.session import Patience
 from sentinel.sdk.patterns import Pattern
 from sentinel.sdk.protocol import Options, Value
@@ -17,6 +19,21 @@ VALUES = (
     Value("rows", "", "Table rows read in this round, before any choice by items."),
     Value("truncated", "", "1 where a table has more rows than max_rows, so that some were not read; else 0."),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a round asks for.
+
+    ``oids`` are those of all single values, sysUpTime among them where a counter needs it (``counting``).
+    """
+
+    scalars: Mapping[str, Metric]
+    tables: tuple[Table, ...]
+    oids: tuple[str, ...]
+    counting: bool
+    patience: Patience
+    expected: tuple[tuple[str, Expect], ...]
 
 
 class Expect(BaseModel):
@@ -100,20 +117,22 @@ class SnmpOptions(Options):
         return self
 
     @property
-    def scalars(self) -> Mapping[str, Metric]:
-        """Single values by name: the profile's, and get's."""
+    def plan(self) -> Plan:
+        """What a round asks for; worked out anew each time, so that equal options stay equal."""
         own = {name: Get(oid=it) if isinstance(it, str) else it for name, it in self.get.items()}
-        return {**(self._profile.scalars if self._profile else {}), **own}
-
-    @property
-    def tables(self) -> Mapping[str, Table]:
-        """The profile's tables."""
-        return self._profile.tables if self._profile else {}
-
-    @property
-    def patience(self) -> Patience:
-        """How often to ask, and how long to wait in between."""
-        return Patience(self.attempts, self.resend_after)
+        scalars: dict[str, Metric] = {**(self._profile.scalars if self._profile else {}), **own}
+        tables = tuple(self._profile.tables.values()) if self._profile else ()
+        types = {m.type for m in scalars.values()} | {c.type for table in tables for c in table.columns.values()}
+        oids = {oid for metric in scalars.values() for oid in (metric.oid, metric.divided_by) if oid}
+        counting = not types.isdisjoint(BITS)
+        return Plan(
+            scalars,
+            tables,
+            tuple(sorted(oids | {UPTIME} if counting else oids)),
+            counting,
+            Patience(self.attempts, self.resend_after),
+            tuple((name, metric.expect) for name, metric in own.items() if metric.expect is not None),
+        )
 
     def credentials(self, master_key: Callable[[str, str], bytes]) -> Credentials:
         """Who we are; ``master_key`` makes a key of an algorithm and a password."""
@@ -136,10 +155,11 @@ class SnmpOptions(Options):
 
 def values_of(options: SnmpOptions) -> tuple[Value, ...]:
     """The values that these options measure, texts left out."""
-    own = (metric.value(name) for name, metric in options.scalars.items())
+    plan = options.plan
+    own = (metric.value(name) for name, metric in plan.scalars.items())
     of_tables = (
         column.value(name, items=column.aggregate is None)
-        for table in options.tables.values()
+        for table in plan.tables
         for name, column in table.columns.items()
     )
     return tuple(value for value in (*own, *of_tables) if value is not None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import resource
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from sentinel.protocols.snmp.codec import Tube
 from sentinel.protocols.snmp.credentials import Credentials, master_key
@@ -14,7 +14,7 @@ from sentinel.protocols.snmp.session import Session
 MOST_SESSIONS = 1024
 _DESCRIPTORS = 2
 
-_Key = tuple[str, int, Credentials]
+_Key = tuple[str, int, str]
 
 
 class PoolFullError(Exception):
@@ -50,24 +50,30 @@ class Pool:
             known = self._masters[algorithm, password] = master_key(algorithm, password)
         return known
 
-    @contextmanager
-    def lend(self, address: str, port: int, credentials: Credentials) -> Iterator[Session]:
-        """A session of one's own for the block's time.
+    def resting(self, address: str, port: int, credentials: Credentials) -> Session | None:
+        """A session that rests, one's own until ``take_back``; None where there is none for this agent."""
+        return self._take((address, port, credentials.fingerprint))
+
+    def open(self, address: str, port: int, credentials: Credentials) -> Session:
+        """A new session, one's own until ``take_back``.
 
         Raises:
             PoolFullError: all are lent.
             OSError: no descriptor left, or no route.
         """
-        key = (address, port, credentials)
-        session = self._take(key) or self._open(key)
-        try:
-            yield session
-        finally:
-            if session.fit and self.capacity:
-                self._resting.setdefault(key, []).append(session)
-                self._resting.move_to_end(key)
-            else:
-                self._drop(session)
+        if self._count >= self.capacity and not self._evict():
+            raise PoolFullError(f"all {self.capacity} SNMP sessions are in use")
+        session = Session(address, port, credentials, self._tube)
+        self._count += 1
+        return session
+
+    def take_back(self, session: Session) -> None:
+        """What was lent rests, or is closed where it is not fit any more."""
+        if session.fit and self.capacity:
+            self._resting.setdefault(session.key, []).append(session)
+            self._resting.move_to_end(session.key)
+        else:
+            self._drop(session)
 
     def close(self) -> None:
         """Close all that rest; one that is lent is closed when it comes back."""
@@ -83,13 +89,6 @@ class Pool:
         session = resting.pop()
         if not resting:
             del self._resting[key]
-        return session
-
-    def _open(self, key: _Key) -> Session:
-        if self._count >= self.capacity and not self._evict():
-            raise PoolFullError(f"all {self.capacity} SNMP sessions are in use")
-        session = Session(*key, self._tube)
-        self._count += 1
         return session
 
     def _evict(self) -> bool:

@@ -6,98 +6,112 @@ v2c (RFC 3416) and v3 (RFC 3414) by gufo-snmp.  Numbers become values, texts bec
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sentinel.domain.target import Target
-from sentinel.protocols.snmp.answers import AgentError, TooLargeError
+from sentinel.protocols.snmp.answers import AgentError
 from sentinel.protocols.snmp.codec import Raw
-from sentinel.protocols.snmp.options import VALUES, Expect, Get, SnmpOptions, values_of
+from sentinel.protocols.snmp.credentials import Credentials
+from sentinel.protocols.snmp.options import VALUES, Expect, Plan, SnmpOptions, values_of
 from sentinel.protocols.snmp.pool import Pool, PoolFullError, sessions
 from sentinel.protocols.snmp.profile import Metric
-from sentinel.protocols.snmp.rates import BITS, UPTIME, Counters
-from sentinel.protocols.snmp.session import Patience, Session
-from sentinel.protocols.snmp.table import Walk, measure_table
+from sentinel.protocols.snmp.rates import UPTIME, Counters
+from sentinel.protocols.snmp.session import Session
+from sentinel.protocols.snmp.table import Reader, get_all, measure_table
 from sentinel.protocols.snmp.values import measured, number, text
-from sentinel.sdk.net import resolve
+from sentinel.sdk.net import is_literal, resolve
 from sentinel.sdk.protocol import Protocol, Run
 
-OIDS_A_REQUEST = 20
-"""Agents must take 484 bytes (RFC 3417 section 3.2.1) and take 1,472; twenty OIDs are about 400."""
+
+@dataclass(slots=True)
+class Memory:
+    """What a check keeps from one round to the next; made anew where its options are others."""
+
+    host: str
+    options: SnmpOptions
+    plan: Plan
+    credentials: Credentials
+    literal: str | None
+    counters: Counters = field(default_factory=Counters)
 
 
 async def probe(target: Target, options: SnmpOptions, run: Run) -> None:
-    """Read all single values, then walk each table.
+    """Read all single values, then each table.
 
     What the agent does not have is ``not_found``, said after everything else was read.
     """
-    address = await resolve(run, target.address)
     pool: Pool = run.service
-    missing: list[str] = []
-    with ExitStack() as held:
-        with _stage(run, "prepare"):
-            credentials = options.credentials(pool.master_key)
-            session = held.enter_context(pool.lend(address, options.port, credentials))
+    memory = _memory(target, options, run, pool)
+    plan, counters = memory.plan, memory.counters
+    address = memory.literal or await resolve(run, target.address)
+    session = pool.resting(address, options.port, memory.credentials)
+    if session is None:
+        with run.stage("prepare"):
+            try:
+                session = pool.open(address, options.port, memory.credentials)
+            except PoolFullError as error:
+                run.fail("overloaded", str(error))
+    absent: list[str] = []
+    try:
         if session.needs_login:
-            with _stage(run, "login"):
-                await session.login(options.patience)
-        counters = run.memory.setdefault("counters", Counters())
-        with _stage(run, "get"):
-            missing += await _get_scalars(session, options, run, counters)
-        if options.tables:
-            with _stage(run, "walk"):
-                walk = Walk(session, options.patience, options.max_rows, options.repetitions)
-                walked = [
-                    await measure_table(walk, table, options.items, run, counters) for table in options.tables.values()
-                ]
-                run.values["rows"] = sum(rows for rows, _ in walked)
-                run.values["truncated"] = float(walk.truncated)
-            absent = [name for _, names in walked for name in names]
-            if absent and not missing:
-                run.fail("not_found", f"the agent does not have {', '.join(absent)}", stage="walk")
-            missing += absent
-    if missing:
-        run.fail("not_found", f"the agent does not have {', '.join(missing)}", stage="get")
-    for name, metric in options.scalars.items():
-        if isinstance(metric, Get) and metric.expect is not None:
-            _compare(name, metric.expect, run)
+            with run.stage("login"):
+                await session.login(plan.patience)
+        with run.stage("get"):
+            missing = await _get_scalars(session, plan, run, counters)
+        if plan.tables:
+            with run.stage("walk"):
+                absent = await _read_tables(Reader(session, plan.patience, options), plan, run, counters)
+    except AgentError as error:
+        run.fail(error.code, error.detail)
+    finally:
+        pool.take_back(session)
+    if missing or absent:
+        stage = "get" if missing else "walk"
+        run.fail("not_found", f"the agent does not have {', '.join([*missing, *absent])}", stage=stage)
+    for name, expect in plan.expected:
+        _compare(name, expect, run)
 
 
-async def _get_scalars(session: Session, options: SnmpOptions, run: Run, counters: Counters) -> list[str]:
+def _memory(target: Target, options: SnmpOptions, run: Run, pool: Pool) -> Memory:
+    memory: Memory | None = run.memory.get("snmp")
+    # After a reload the options are another object, and mostly an equal one: then the counters go on.
+    same = memory is not None and (memory.options is options or memory.options == options)
+    if memory is not None and same and memory.host == target.address:
+        memory.options = options
+        return memory
+    literal = target.address if is_literal(target.address) else None
+    memory = Memory(target.address, options, options.plan, options.credentials(pool.master_key), literal)
+    run.memory["snmp"] = memory
+    return memory
+
+
+async def _read_tables(reader: Reader, plan: Plan, run: Run, counters: Counters) -> list[str]:
+    rows, absent = 0, []
+    for table in plan.tables:
+        found, missing = await measure_table(reader, table, run, counters)
+        rows += found
+        absent += missing
+    run.values["rows"] = float(rows)
+    run.values["truncated"] = float(reader.truncated)
+    return absent
+
+
+async def _get_scalars(session: Session, plan: Plan, run: Run, counters: Counters) -> list[str]:
     """Ask for the single values; the names that the agent does not have come back."""
-    scalars = options.scalars
-    oids = {oid for metric in scalars.values() for oid in (metric.oid, metric.divided_by) if oid}
-    kinds = {m.type for m in scalars.values()} | {c.type for t in options.tables.values() for c in t.columns.values()}
-    counting = bool(kinds & BITS.keys())
-    if counting:
-        oids.add(UPTIME)
-    if not oids:
+    if not plan.oids:
         return []
-    found = await _get(session, sorted(oids), options.patience)
+    found = await get_all(session, plan.oids, plan.patience)
     now = time.monotonic()
-    if counting:
+    if plan.counting:
         counters.begin(number(found.get(UPTIME)), now)
     missing = []
-    for name, metric in scalars.items():
+    for name, metric in plan.scalars.items():
         if metric.oid in found:
             _record(name, metric, found, run, counters, now)
         elif not metric.optional:
             missing.append(name)
     return missing
-
-
-async def _get(session: Session, oids: Sequence[str], patience: Patience, size: int = OIDS_A_REQUEST) -> dict[str, Raw]:
-    """The values, in requests of at most so many OIDs; halved where an answer is too large."""
-    found: dict[str, Raw] = {}
-    for at in range(0, len(oids), size):
-        some = oids[at : at + size]
-        try:
-            found |= await session.get(some, patience)
-        except TooLargeError:
-            if len(some) == 1:
-                raise
-            found |= await _get(session, some, patience, len(some) // 2)
-    return found
 
 
 def _record(name: str, metric: Metric, found: Mapping[str, Raw], run: Run, counters: Counters, now: float) -> None:
@@ -129,17 +143,6 @@ def _compare(name: str, expect: Expect, run: Run) -> None:
         seen = shown if shown is not None else value
         with run.stage("expect"):
             run.fail("mismatch", f"{name} is {seen!r}")
-
-
-@contextmanager
-def _stage(run: Run, name: str) -> Iterator[None]:
-    with run.stage(name):
-        try:
-            yield
-        except AgentError as error:
-            run.fail(error.code, error.detail)
-        except PoolFullError as error:
-            run.fail("overloaded", str(error))
 
 
 PROTOCOL = Protocol("snmp", SnmpOptions, probe, values=VALUES, service=sessions, values_of=values_of, transport="udp")

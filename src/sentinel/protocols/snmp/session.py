@@ -50,11 +50,14 @@ class Session:
             OSError: no descriptor, no route.
         """
         self.fit = True
+        self.key = (address, port, credentials.fingerprint)
         self._credentials = credentials
         self._community = credentials.community.encode()
         self._tube = tube
         self._key: Key | None = None
         self._heard = 0.0
+        self._armed: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
@@ -67,6 +70,7 @@ class Session:
     def close(self) -> None:
         """Give the descriptors back; the codec's goes with the last reference to it."""
         self.fit = False
+        self._disarm()
         self._socket.close()
         del self._codec
 
@@ -123,8 +127,7 @@ class Session:
         """
         for _ in range(patience.attempts):
             try:
-                async with asyncio.timeout(min(patience.resend_after, 0.5)):
-                    return await self._refresh()
+                return await self._refresh(min(patience.resend_after, 0.5))
             except TimeoutError:
                 continue
         self._use_keys(privacy=False)
@@ -148,10 +151,9 @@ class Session:
         """
         asked = list(oids)
 
-        async def ask() -> dict[str, Raw]:
-            found: dict[str, Raw] = await self._exchange(
-                lambda: self._codec.gufo.send_get_many(asked), self._codec.gufo.recv_get_many
-            )
+        async def ask(within: float | None) -> dict[str, Raw]:
+            gufo = self._codec.gufo
+            found: dict[str, Raw] = await self._exchange(lambda: gufo.send_get_many(asked), gufo.recv_get_many, within)
             return found
 
         values: dict[str, Raw] = await self._renewing(ask, patience)
@@ -165,9 +167,10 @@ class Session:
             OSError: ``ECONNREFUSED`` where nobody listens.
         """
 
-        async def ask() -> list[tuple[str, Raw] | None] | None:
+        async def ask(within: float | None) -> list[tuple[str, Raw] | None] | None:
+            gufo = self._codec.gufo
             rows: list[tuple[str, Raw] | None] | None = await self._exchange(
-                lambda: self._codec.gufo.send_get_bulk(cursor), lambda: self._codec.gufo.recv_get_bulk(cursor)
+                lambda: gufo.send_get_bulk(cursor), lambda: gufo.recv_get_bulk(cursor), within
             )
             return rows
 
@@ -177,7 +180,7 @@ class Session:
         # None is the codec's mark that the answer went past the OID.
         return [row for row in rows if row is not None], rows[-1] is not None
 
-    async def _renewing(self, ask: Callable[[], Any], patience: Patience) -> Any:
+    async def _renewing(self, ask: Callable[[float | None], Any], patience: Patience) -> Any:
         try:
             try:
                 return await self._attempts(ask, patience)
@@ -188,29 +191,37 @@ class Session:
             self.fit = False
             raise AgentError("protocol_error", "the agent refuses the time or engine id that it told itself") from None
 
-    async def _attempts(self, ask: Callable[[], Any], patience: Patience) -> Any:
+    async def _attempts(self, ask: Callable[[float | None], Any], patience: Patience) -> Any:
         for _ in range(patience.attempts - 1):
             try:
-                async with asyncio.timeout(patience.resend_after):
-                    return await ask()
+                return await ask(patience.resend_after)
             except TimeoutError:
                 continue
-        return await ask()
+        return await ask(None)
 
-    async def _refresh(self) -> None:
-        await self._exchange(self._codec.gufo.send_refresh, self._codec.gufo.recv_refresh, login=True)
+    async def _refresh(self, within: float | None) -> None:
+        gufo = self._codec.gufo
+        await self._exchange(gufo.send_refresh, gufo.recv_refresh, within, login=True)
 
-    async def _exchange(self, send: Callable[[], None], receive: Callable[[], T], *, login: bool = False) -> T:
-        """Send, and wait for the answer to it; what else comes meanwhile is dropped."""
+    async def _exchange(
+        self, send: Callable[[], None], receive: Callable[[], T], within: float | None, *, login: bool = False
+    ) -> T:
+        """Send, and wait for the answer to it; what else comes meanwhile is dropped.
+
+        Raises:
+            TimeoutError: no answer came ``within`` so many seconds, where it is not None.
+        """
         whole = False
+        loop = asyncio.get_running_loop()
+        timer = None if within is None else loop.call_later(within, self._give_up)
         try:
-            self._drain()
+            self._arm(loop)
             request = self._codec.encode(send)
             number = request_number(request)
             with suppress(BlockingIOError):  # no room in the send buffer: as good as lost on the way, and sent again
                 self._socket.send(request)
             while True:
-                await self._readable()
+                await self._readable(loop)
                 reply, data = self._next()
                 if reply is None or reply.number != number:
                     continue
@@ -228,6 +239,8 @@ class Session:
                 self._heard = time.monotonic()
                 return answer  # type: ignore[return-value]  # not the sentinel, so receive's own
         finally:
+            if timer is not None:
+                timer.cancel()
             if not whole and self._credentials.version == "v3":
                 self.fit = False
 
@@ -241,14 +254,34 @@ class Session:
             except OSError:
                 continue
 
-    async def _readable(self) -> None:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._socket, _wake, waiter)
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop watch the socket: it goes on watching between requests, which saves two system calls each."""
+        if self._armed is None:
+            self._drain()
+            loop.add_reader(self._socket, self._arrived)
+            self._armed = loop
+
+    def _disarm(self) -> None:
+        if self._armed is not None:
+            self._armed.remove_reader(self._socket)
+            self._armed = None
+
+    def _arrived(self) -> None:
+        if self._waiter is None:
+            self._disarm()  # nobody asked: what came is thrown away before the next request
+        elif not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _give_up(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError("no answer"))
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiter = loop.create_future()
         try:
-            await waiter
+            await self._waiter
         finally:
-            loop.remove_reader(self._socket)
+            self._waiter = None
 
     def _next(self) -> tuple[Reply | None, bytes]:
         """The next datagram and what it says of itself; None where it is none of ours."""
@@ -263,8 +296,3 @@ class Session:
             return (read_v3(data, self._key) if v3 else read_v2c(data, self._community)), data
         except MalformedError as error:
             raise AgentError("protocol_error", str(error)) from error
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

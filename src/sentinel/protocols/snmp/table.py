@@ -1,14 +1,16 @@
-"""Tables: walked in bulk, column by column, with a bound on rows."""
+"""Tables: rows found by a bulk walk with a bound, cells read by name."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter as PlainCounter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from sentinel.protocols.snmp.answers import AgentError, TooLargeError
 from sentinel.protocols.snmp.codec import GetIter, Raw
-from sentinel.protocols.snmp.profile import Column, Metric, Sensor, Table
+from sentinel.protocols.snmp.options import SnmpOptions
+from sentinel.protocols.snmp.profile import Column, Table
 from sentinel.protocols.snmp.rates import Counters
 from sentinel.protocols.snmp.session import Patience, Session
 from sentinel.protocols.snmp.values import label, measured, number
@@ -18,13 +20,22 @@ from sentinel.sdk.protocol import Run
 _AGGREGATES: dict[str, Callable[[Collection[float]], float]] = {"mean": fmean, "max": max, "min": min, "sum": sum}
 
 
-class Walk:
-    """Walks columns over one session; ``truncated`` turns true where a column had more rows than allowed."""
+OIDS_A_REQUEST = 40
+"""Forty variables are about 1,100 bytes: agents take 1,472 (RFC 3417 section 3.2.1); those that don't say tooBig."""
 
-    def __init__(self, session: Session, patience: Patience, max_rows: int, repetitions: int) -> None:
+
+class Reader:
+    """Reads tables over one session: indexes by bulk requests, cells by name.
+
+    gufo's bulk request holds one column, so that a walk costs at least a request a column; forty cells of whatever
+    columns fit into one GET.  ``truncated`` turns true where a table had more rows than allowed.
+    """
+
+    def __init__(self, session: Session, patience: Patience, options: SnmpOptions) -> None:
         self.truncated = False
+        self.items = options.items
         self._session, self._patience = session, patience
-        self._max_rows, self._repetitions = max_rows, repetitions
+        self._max_rows, self._repetitions = options.max_rows, options.repetitions
 
     async def column(self, oid: str) -> dict[str, Raw]:
         """A column's values by index ("7", "1.3.6"); empty where the agent does not have it.
@@ -40,6 +51,10 @@ class Walk:
                 if self._repetitions == 1:
                     raise
                 self._repetitions //= 2  # kept for the columns to come
+
+    async def cells(self, oids: Sequence[str]) -> dict[str, Raw]:
+        """Cells by full name; one that the agent does not have is missing."""
+        return await get_all(self._session, oids, self._patience)
 
     async def _column(self, oid: str) -> dict[str, Raw]:
         cells: dict[str, Raw] = {}
@@ -60,67 +75,110 @@ class Walk:
         return cells
 
 
-async def measure_table(
-    walk: Walk, table: Table, items: Pattern | None, run: Run, counters: Counters
-) -> tuple[int, list[str]]:
+async def get_all(
+    session: Session, oids: Sequence[str], patience: Patience, size: int = OIDS_A_REQUEST
+) -> dict[str, Raw]:
+    """The values by OID, in requests of at most so many; halved where an answer is too large."""
+    found: dict[str, Raw] = {}
+    for at in range(0, len(oids), size):
+        some = oids[at : at + size]
+        try:
+            found |= await session.get(some, patience)
+        except TooLargeError:
+            if len(some) == 1:
+                raise
+            found |= await get_all(session, some, patience, len(some) // 2)
+    return found
+
+
+async def measure_table(reader: Reader, table: Table, run: Run, counters: Counters) -> tuple[int, list[str]]:
     """Measure every column; the number of rows and the names of columns that the agent does not have."""
-    labels: dict[str, str] = {}
-    named: set[str] = set()
-    for oid in table.label:
-        cells = await walk.column(oid)
-        named |= cells.keys()
-        labels = {index: shown for index, raw in cells.items() if (shown := label(raw))} | labels
-        if cells and len(labels) == len(named):
-            break  # every row has a name: the next column would add none
-    columns: dict[str, dict[str, Raw]] = {}
-    missing, rows = [], named
+    indexes, labels = await _rows(reader, table)
+    keys = _keys(indexes, labels, reader.items)
+    found: dict[str, tuple[Raw, float]] = {}
+
+    async def read(columns: Iterable[str]) -> None:
+        names = [f"{oid}.{index}" for oid in dict.fromkeys(columns) for index in keys]
+        for at in range(0, len(names), OIDS_A_REQUEST):
+            cells = await reader.cells(names[at : at + OIDS_A_REQUEST])
+            now = time.monotonic()  # of this request: a table of a thousand rows takes its time
+            found.update((name, (raw, now)) for name, raw in cells.items())
+
+    await read(oid for column in table.columns.values() for oid in _needed(column))
+    columns: dict[str, Column] = dict(table.columns)
     for name, column in table.columns.items():
-        metric, cells, now = await _cells(walk, column, columns)
-        rows = rows | cells.keys()
-        if not cells and not (column.optional or table.optional):
-            missing.append(name)
-        keys = _keys(cells, labels, items)
-        found = {}
-        for index, key in keys.items():
-            count = _number(column, index, cells[index], columns)
-            divisor = number(columns[column.divided_by].get(index)) if column.divided_by else None
-            value = None if count is None else measured(f"{name}:{key}", metric, count, counters, now, divisor)
-            if value is not None:
-                found[key] = value
-        if column.aggregate is None:
-            run.values.update({f"{name}:{key}": value for key, value in found.items()})
-        elif found:
-            run.values[name] = float(_AGGREGATES[column.aggregate](found.values()))
-    return len(rows), missing
+        if column.fallback is not None and not any(f"{column.oid}.{index}" in found for index in keys):
+            columns[name] = column.model_copy(update=column.fallback.model_dump())
+    await read(column.oid for name, column in columns.items() if column is not table.columns[name])
+    missing = []
+    for name, column in columns.items():
+        if not any(f"{column.oid}.{index}" in found for index in keys):
+            if not (column.optional or table.optional) and (keys or not indexes):
+                missing.append(name)
+            continue
+        _measure_column(name, column, keys, found, run, counters)
+    return len(indexes), missing
 
 
-async def _cells(
-    walk: Walk, column: Column, columns: dict[str, dict[str, Raw]]
-) -> tuple[Metric, dict[str, Raw], float]:
-    """A column's cells, or its fallback's; what they mean; and the monotonic time at which they were read."""
-    metric: Metric = column
-    cells = await walk.column(column.oid)
-    if not cells and column.fallback is not None:
-        metric = column.model_copy(update=column.fallback.model_dump())
-        cells = await walk.column(metric.oid)
-    now = time.monotonic()
-    wanted = [column.divided_by, column.only and column.only.oid]
-    wanted += [column.sensor.scale, column.sensor.precision] if column.sensor else []
-    for oid in wanted if cells else ():
-        if oid and oid not in columns:
-            columns[oid] = await walk.column(oid)
-    for oid in wanted:
-        if oid:
-            columns.setdefault(oid, {})
-    return metric, cells, now
+async def _rows(reader: Reader, table: Table) -> tuple[list[str], dict[str, str]]:
+    """The indexes of a table, and the labels of those rows that have one."""
+    labels: dict[str, str] = {}
+    indexes: dict[str, None] = {}
+    for oid in table.label or (next(iter(table.columns.values())).oid,):
+        cells = await reader.column(oid)
+        indexes |= dict.fromkeys(cells)
+        if table.label:
+            labels = {index: shown for index, raw in cells.items() if (shown := label(raw))} | labels
+        if cells and len(labels) == len(indexes):
+            break  # every row has a name: the next column would add none
+    return list(indexes), labels
 
 
-def _keys(cells: Mapping[str, Raw], labels: Mapping[str, str], items: Pattern | None) -> dict[str, str]:
+def _needed(column: Column) -> Iterator[str]:
+    yield column.oid
+    if column.divided_by:
+        yield column.divided_by
+    if column.only:
+        yield column.only.oid
+    if column.sensor:
+        yield from (column.sensor.scale, column.sensor.precision)
+
+
+def _measure_column(
+    name: str,
+    column: Column,
+    keys: Mapping[str, str],
+    found: Mapping[str, tuple[Raw, float]],
+    run: Run,
+    counters: Counters,
+) -> None:
+    """Each row's value, or their aggregate."""
+
+    def other(oid: str, index: str) -> float | None:
+        return number(found.get(f"{oid}.{index}", (None, 0.0))[0])
+
+    values: dict[str, float] = {}
+    for index, key in keys.items():
+        raw, now = found.get(f"{column.oid}.{index}", (None, 0.0))
+        count = number(raw)
+        if count is None or (column.only is not None and other(column.only.oid, index) != column.only.equals):
+            continue
+        if column.sensor is not None and count not in column.invalid:
+            count = placed(count, other(column.sensor.scale, index), other(column.sensor.precision, index))
+        divisor = other(column.divided_by, index) if column.divided_by else None
+        value = None if count is None else measured(f"{name}:{key}", column, count, counters, now, divisor)
+        if value is not None:
+            values[key] = value
+    if column.aggregate is None:
+        run.values.update((f"{name}:{key}", value) for key, value in values.items())
+    elif values:
+        run.values[name] = float(_AGGREGATES[column.aggregate](values.values()))
+
+
+def _keys(indexes: Sequence[str], labels: Mapping[str, str], items: Pattern | None) -> dict[str, str]:
     """Index to item: the row's label, with its index behind it where two rows bear the same."""
-    shown = {index: labels.get(index, index[:64]) for index in cells}
-    times: dict[str, int] = {}
-    for name in shown.values():
-        times[name] = times.get(name, 0) + 1
+    shown = {index: labels.get(index, index[:64]) for index in indexes}
+    times = PlainCounter(shown.values())
     return {
         index: name if times[name] == 1 else f"{name[: 64 - len(index) - 1]}#{index}"[:64]
         for index, name in shown.items()
@@ -128,19 +186,8 @@ def _keys(cells: Mapping[str, Raw], labels: Mapping[str, str], items: Pattern | 
     }
 
 
-def _number(column: Column, index: str, raw: Raw, columns: Mapping[str, Mapping[str, Raw]]) -> float | None:
-    """The cell as a number; None where it is none, or where the row does not count."""
-    if column.only is not None and number(columns[column.only.oid].get(index)) != column.only.equals:
-        return None
-    count = number(raw)
-    if count is None or column.sensor is None or count in column.invalid:
-        return count
-    return _placed(count, column.sensor, index, columns)
-
-
-def _placed(count: float, sensor: Sensor, index: str, columns: Mapping[str, Mapping[str, Raw]]) -> float | None:
+def placed(count: float, scale: float | None, precision: float | None) -> float | None:
     """RFC 3433: EntitySensorDataScale counts thousands around units(9); EntitySensorPrecision is -8 to 9 digits."""
-    scale, precision = (number(columns[oid].get(index)) for oid in (sensor.scale, sensor.precision))
     if scale is None or precision is None or not 1 <= scale <= 17 or not -8 <= precision <= 9:
         return None
     return float(count * 10.0 ** (3 * (scale - 9)) / 10.0**precision)

@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 import struct
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from tests.support.hostile import Manner, serve_tcp
 from tests.support.probing import measure, target
 
 MIB = 1 << 20
+TCP_ESTABLISHED = 1  # linux/tcp_states.h
 HEALTH = {"status": "UP", "ok": True, "load": 0.75, "nodes": [{"id": "a", "n": 1}, {"id": "b", "n": 2}]}
 
 
@@ -264,6 +266,8 @@ HEADERS = "X-Role: main\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
         ({"expect_json": [{"path": "$.nodes[*].n", "at_least": 2}]}, False),
         ({"expect_json": [{"path": "$.nodes[?search(@.id, '^b')].n", "equals": 2}]}, True),
         ({"expect_json": [{"path": "$.nodes[?match(@.id, 'a|x')].n", "equals": 1}]}, True),
+        ({"expect_json": [{"path": r"$.nodes[?match(@.id, '\\pL')].n"}]}, True),  # RE2's syntax, not Python's
+        ({"expect_json": [{"path": "$.nodes[?match(@.n, '1')]"}]}, False),
         ({"expect_json": [{"path": "$.nodes[?match(@.id, '(')]"}]}, False),
         ({"expect_json": [{"path": "$.status", "matches": "^U"}]}, True),
         ({"expect_json": [{"path": "$.load", "matches": "0"}]}, False),
@@ -290,7 +294,9 @@ async def test_a_number_of_the_body_is_measured_for_rules() -> None:
     }
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[" * 200_000, b"\xff\xfe", b"1" * 10_000], ids=repr)
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b"[" * 200_000, b"\xff\xfe", b"1" * 10_000], ids=lambda body: repr(body[:6])
+)
 async def test_what_is_no_json_breaks_the_protocol(body: bytes) -> None:
     async with answering(answer(body)) as server:
         measured = await ask(server, expect_json=[{"path": "$.status"}])
@@ -342,6 +348,15 @@ async def test_another_host_is_not_followed_unless_told_and_hears_no_secret() ->
     assert "s3cret" in server.requests[0]
     assert "s3cret" not in other.requests[0]
     assert "authorization" not in other.requests[0].lower()
+
+
+async def test_a_body_is_not_sent_on_to_another_host() -> None:
+    async with answering(answer()) as other:
+        place = f"Location: http://localhost:{other.port}/\r\n"
+        async with answering(answer(headers=place, status="307 Temporary Redirect")) as server:
+            measured = await ask(server, method="POST", body="s3cret", redirect_hosts="any")
+    assert measured.failure is None
+    assert "Content-Length: 0" in other.requests[0]
 
 
 async def test_credentials_do_not_leave_tls(nginx: StartNginx, authority: Authority) -> None:
@@ -436,6 +451,26 @@ async def test_a_stall_in_the_handshake_is_timed_out_there(hostile: StartHostile
         await server.all_closed()
 
 
+async def test_a_peer_that_hangs_behind_tls_is_dropped_at_once(authority: Authority) -> None:
+    held: list[asyncio.StreamWriter] = []
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport reads as well
+        held.append(writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=authority.valid.server_context()) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        options = {"port": port, "scheme": "https", "tls_ca_file": str(authority.ca_file)}
+        measured = await measure(PROTOCOL, target(), options, 0.5)
+        assert cause(measured.failure) == ("first_byte", "timed_out")
+        async with asyncio.timeout(2):  # an orderly end of TLS would wait 30 s for the peer's word
+            peer = held[0].get_extra_info("socket")
+            while peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED:
+                await asyncio.sleep(0.01)
+        held[0].transport.abort()
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("certificate", "trusted", "code"),
     [("expired", "yes", "tls_expired"), ("wrong_name", "yes", "tls_wrong_name"), ("valid", "", "tls_untrusted")],
@@ -503,6 +538,19 @@ async def test_a_body_without_end_is_cut_at_the_limit(headers: str, endless: byt
     async with answering(f"HTTP/1.1 200 OK\r\n{headers}\r\n".encode(), endless=endless * 100) as server:
         measured = await ask(server, 10)
     assert cause(measured.failure) == ("transfer", "too_large")
+
+
+async def test_what_is_over_the_limit_is_never_inflated() -> None:
+    bomb = answer(gzip.compress(bytes(64 * MIB)), "Content-Encoding: gzip\r\n")
+    async with answering(bomb) as server:
+        tracemalloc.start()
+        try:
+            measured = await ask(server)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert cause(measured.failure) == ("transfer", "too_large")
+    assert most < 8 * MIB
 
 
 async def test_a_body_of_exactly_the_limit_is_taken() -> None:

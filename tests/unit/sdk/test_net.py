@@ -8,6 +8,7 @@ import ssl
 import time
 from pathlib import Path
 
+import aiodns
 import pytest
 from pydantic import ValidationError
 
@@ -68,6 +69,19 @@ async def test_a_lookup_in_a_black_hole_ends_by_itself(monkeypatch: pytest.Monke
             await resolve(run, "hall-01.example.org")
     assert (caught.value.failure.stage, caught.value.failure.code) == ("resolve", "timed_out")
     assert run.stages["resolve"] < 5
+    await close_resolver()
+
+
+async def test_name_servers_that_say_nothing_are_a_deadline_too() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        await close_resolver()
+        resolver = aiodns.DNSResolver(timeout=0.1, tries=1)
+        resolver._channel.servers = [f"127.0.0.1:{silent.getsockname()[1]}"]
+        net._channel = (asyncio.get_running_loop(), resolver)
+        with pytest.raises(ProbeFailed) as caught:
+            await resolve(new_run(), "hall-01.example.org")
+    assert (caught.value.failure.stage, caught.value.failure.code) == ("resolve", "timed_out")
     await close_resolver()
 
 

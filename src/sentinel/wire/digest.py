@@ -23,7 +23,7 @@ MAX_HEADER = 8_192
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 _STRENGTH = {"MD5": 1, "SHA-256": 2, "SHA-512-256": 3}
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - RFC 9110, 5.6.2
-_SCHEME = re.compile(rf"\s*({_TOKEN})(?:\s+|$)")
+_SCHEME = re.compile(rf"\s*({_TOKEN})(?:\s+|(?=,)|$)")
 # Cameras write unquoted values with characters that no token may hold: all up to the comma belongs to them.
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*))\s*(?:,|$)', re.DOTALL)
 _COMMAS = re.compile(r"[\s,]*")

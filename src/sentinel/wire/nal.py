@@ -68,10 +68,9 @@ class Assembler:
             self.finish()
 
     def add(self, nal: bytes) -> None:
-        """Add a whole NAL unit.
+        """Add a whole NAL unit, of at least one byte.
 
         Raises:
-            Malformed: it is empty.
             UnitTooLarge: see Depacketiser.push.
         """
         self._close_fragment()
@@ -87,12 +86,11 @@ class Assembler:
         if first:
             self._close_fragment()
             self._fragment = bytearray(header)
-        elif self._fragment is None:
+        if self._fragment is None:
             self._damaged = True
             raise Malformed("a fragment whose beginning is missing")
-        if self._fragment is not None:
-            self._fragment += payload
-            self._check(self._size + len(self._fragment))
+        self._fragment += payload
+        self._check(self._size + len(self._fragment))
         if last:
             self._close_fragment()
 
@@ -129,9 +127,6 @@ class Assembler:
             self._append(nal)
 
     def _append(self, nal: bytes) -> None:
-        if not nal:
-            self._damaged = True
-            raise Malformed("an empty NAL unit")
         self._check(self._size + len(nal))
         self._size += len(nal)
         self._nals.append(nal)

@@ -27,8 +27,8 @@ ADDRESS_SPACE = 2 * 1024 * 1024 * 1024
 
 _PR_SET_NO_NEW_PRIVS = 38
 
-# Without "explode" the decoders of H.265 and JPEG give a picture cut in half and call it whole.  H.264's marks it as
-# corrupt by itself, and "explode" would refuse streams that every player shows.
+# Without "explode" the decoders of H.265 and JPEG give most pictures that are cut short as whole ones.  H.264's marks
+# them as corrupt by itself, and "explode" would refuse streams that every player shows.
 _OPTIONS = {
     "h264": {},
     "hevc": {"err_detect": "explode"},

@@ -74,6 +74,8 @@ class DecoderPool:
             Overloaded: all processes were busy all the time.
             TimeoutError: the decoder did not end; its process has been killed.
         """
+        if seconds <= 0:
+            raise TimeoutError  # nothing is asked of a process that would have to be killed at once
         ends = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(ends):

@@ -76,24 +76,25 @@ class Session:
         return answer
 
     async def pump(self) -> None:
-        """Receive once, and take what has come.
+        """Take the next message or frame, and receive where there is none yet.
 
         Raises:
             RtspFailure: see Parser.next.
             OSError, EOFError: of the connection.
         """
-        data = await self._reader.read(CHUNK)
-        if not data:
-            raise EOFError("the server ended the connection")
-        self._parser.feed(data)
-        while (item := self._parser.next()) is not None:
-            if isinstance(item, Frame):
-                self.on_frame(item.channel, item.payload)
-            elif isinstance(item, Response):
-                self._take(item)
-            else:
-                status = (200, "OK") if item.method == "OPTIONS" else (501, "Not Implemented")
-                self._writer.write(answer_bytes(*status, item.sequence))
+        while (item := self._parser.next()) is None:
+            data = await self._reader.read(CHUNK)
+            if not data:
+                raise EOFError("the server ended the connection")
+            self._parser.feed(data)
+            await asyncio.sleep(0)  # read() does not wait while there is more: a flood must not hold up other checks
+        if isinstance(item, Frame):
+            self.on_frame(item.channel, item.payload)
+        elif isinstance(item, Response):
+            self._take(item)
+        else:
+            status = (200, "OK") if item.method == "OPTIONS" else (501, "Not Implemented")
+            self._writer.write(answer_bytes(*status, item.sequence))
 
     def plays(self, uri: str) -> None:
         """From now on the session is ended by this (aggregate) address."""

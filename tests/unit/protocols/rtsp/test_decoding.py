@@ -1,0 +1,200 @@
+"""The pool of decoding processes: what it decodes, and how it lives through deaths."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sentinel.protocols.rtsp import decoder, decoding
+from sentinel.protocols.rtsp.decoding import DecoderPool, Overloaded, Picture, Undecodable, WorkerDied, decoder_pool
+from tests.unit.wire.streams import encoded
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[DecoderPool]:
+    async with decoder_pool() as pool:
+        yield pool
+
+
+def program(tmp_path: Path, text: str) -> Path:
+    """A process that speaks as the decoder does, up to a point."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        f"import os, signal, sys, time\ndef say(text):\n    os.write(1, len(text).to_bytes(4, 'big') + text)\n{text}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "picture"),
+    [
+        ("H.264", "libx264", Picture(160, 96, "yuv420p", "Constrained Baseline")),
+        ("H.265", "libx265", Picture(160, 96, "yuv420p", "Main")),
+        ("MJPEG", "mjpeg", Picture(160, 96, "yuvj420p", "Baseline")),
+    ],
+)
+async def test_key_frames(pool: DecoderPool, codec: str, encoder: str, picture: Picture) -> None:
+    assert await pool.decode(codec, encoded(encoder)[0], 10) == picture
+
+
+@pytest.mark.parametrize(
+    ("codec", "data"),
+    [
+        ("H.264", b""),
+        ("H.264", os.urandom(5000)),
+        ("H.264", encoded("libx264")[0][:-3000]),
+        ("H.264", encoded("libx264")[1]),
+        ("H.265", encoded("libx265")[0].replace(b"\x00\x00\x01\x44", b"\x00\x00\x01\x46")),  # its PPS is none
+        ("H.265", encoded("libx265")[0][:150]),
+        ("MJPEG", encoded("mjpeg")[0][:-3000]),
+        ("MJPEG", b"\xff\xd8\xff\xd9"),
+    ],
+)
+async def test_what_is_no_picture(pool: DecoderPool, codec: str, data: bytes) -> None:
+    with pytest.raises(Undecodable):
+        await pool.decode(codec, data, 10)
+    assert len(pool.processes) == 1  # it did no harm
+
+
+async def test_processes_are_started_when_needed_and_kept(pool: DecoderPool) -> None:
+    assert pool.processes == []
+    await pool.prepare()
+    [first] = pool.processes
+    await pool.prepare()
+    await pool.decode("MJPEG", encoded("mjpeg")[0], 10)
+    assert pool.processes == [first]
+    await asyncio.gather(*(pool.decode("MJPEG", encoded("mjpeg")[0], 10) for _ in range(8)))
+    assert len(pool.processes) == 2
+
+
+async def test_a_dead_process_is_replaced(pool: DecoderPool) -> None:
+    await pool.prepare()
+    [first] = pool.processes
+    os.kill(first, signal.SIGKILL)
+    assert (await pool.decode("MJPEG", encoded("mjpeg")[0], 10)).width == 160
+    [second] = pool.processes
+    assert second != first
+
+
+async def test_no_time_left_costs_no_process(pool: DecoderPool) -> None:
+    await pool.prepare()
+    before = pool.processes
+    with pytest.raises(TimeoutError):
+        await pool.decode("MJPEG", encoded("mjpeg")[0], 0.0)
+    assert pool.processes == before
+
+
+async def test_nothing_is_left_after_the_end() -> None:
+    async with decoder_pool() as pool:
+        await pool.prepare()
+        [process] = pool.processes
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Undecodable),
+        ("os.kill(os.getpid(), signal.SIGKILL)", WorkerDied),
+        ("sys.exit(3)", WorkerDied),
+        ("say(b'no json')", WorkerDied),
+        ("say(b'[]')", WorkerDied),
+        ("say(b'x' * 10000); time.sleep(60)", WorkerDied),
+        ("say(b'{\"width\": 5}'); time.sleep(60)", Undecodable),
+    ],
+)
+async def test_a_process_that_ends_or_lies(
+    end: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: DecoderPool
+) -> None:
+    monkeypatch.setattr(decoding, "_PROGRAM", program(tmp_path, f"say(b'{{}}')\nos.read(0, 5)\n{end}"))
+    with pytest.raises(error):
+        await pool.decode("H.264", b"x", 10)
+
+
+async def test_a_process_that_does_not_come_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: DecoderPool
+) -> None:
+    monkeypatch.setattr(decoding, "_PROGRAM", program(tmp_path, "sys.exit(4)"))
+    with pytest.raises(WorkerDied, match="exit 4"):
+        await pool.prepare()
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(WorkerDied, match="No such file"):
+        await pool.decode("H.264", b"x", 10)
+    assert pool.processes == []
+
+
+async def test_one_that_overruns_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with decoder_pool() as pool:
+        real = decoding._PROGRAM
+        monkeypatch.setattr(decoding, "_PROGRAM", program(tmp_path, "say(b'{}')\ntime.sleep(60)"))
+        await pool.prepare()
+        [stuck] = pool.processes
+        with pytest.raises(TimeoutError):
+            await pool.decode("H.264", b"x", 0.2)
+        assert pool.processes == []
+        with pytest.raises(ProcessLookupError):
+            os.kill(stuck, 0)
+        monkeypatch.setattr(decoding, "_PROGRAM", real)
+        assert (await pool.decode("MJPEG", encoded("mjpeg")[0], 10)).height == 96
+
+
+async def test_no_process_free_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_PROGRAM", program(tmp_path, "say(b'{}')\ntime.sleep(60)"))
+    pool = DecoderPool(size=1)
+    async with asyncio.TaskGroup() as group:
+        busy = group.create_task(pool.decode("H.264", b"x", 60))
+        await asyncio.sleep(0.3)
+        with pytest.raises(Overloaded):
+            await pool.decode("H.264", b"x", 0.1)
+        busy.cancel()
+    assert pool.processes == []  # a cancelled request takes its process along: its answer would come to the next
+    await pool.close()
+
+
+async def test_the_process_is_confined(pool: DecoderPool) -> None:
+    await pool.prepare()
+    [process] = pool.processes
+    status = Path(f"/proc/{process}/status").read_text()
+    limits = Path(f"/proc/{process}/limits").read_text()
+    assert "NoNewPrivs:\t1" in status
+    assert "Max open files            0                    0" in limits
+    assert "Max core file size        0                    0" in limits
+    assert Path(f"/proc/{process}/environ").read_bytes() == b""
+
+
+def test_both_sides_agree() -> None:
+    assert (decoding._REQUEST.format, decoding._ANSWER.format) == (decoder.REQUEST.format, decoder.ANSWER.format)
+    assert sorted(decoding._NUMBERS.values()) == sorted(decoder.CODECS)
+
+
+def test_the_loop_of_the_process() -> None:
+    requests, source = os.pipe()
+    answers, sink = os.pipe()
+    picture = encoded("mjpeg")[0]
+    os.write(source, decoder.REQUEST.pack(3, len(picture)) + picture + decoder.REQUEST.pack(1, 2) + b"xx")
+    os.close(source)
+    decoder.serve(requests, sink)
+    os.close(sink)
+    os.close(requests)
+    with os.fdopen(answers, "rb") as stream:
+        said = [json.loads(stream.read(decoder.ANSWER.unpack(stream.read(4))[0])) for _ in range(3)]
+    assert said[0] == {"ready": True}
+    assert said[1]["width"] == 160
+    assert "error" in said[2]
+
+
+@pytest.mark.parametrize("head", [decoder.REQUEST.pack(1, decoder.MAX_REQUEST + 1), decoder.REQUEST.pack(1, 5) + b"x"])
+def test_the_loop_ends_on_a_request_that_is_none(head: bytes) -> None:
+    requests, source = os.pipe()
+    answers, sink = os.pipe()
+    os.write(source, head)
+    os.close(source)
+    decoder.serve(requests, sink)
+    for descriptor in (requests, answers, sink):
+        os.close(descriptor)

@@ -119,6 +119,11 @@ class SqliteStore:
         return self._writer.waiting
 
     @property
+    def pending(self) -> int:
+        """Futures of changes that are not done."""
+        return self._writer.pending
+
+    @property
     def refused(self) -> int:
         """Changes that were not even kept, because too many waited already."""
         return self._writer.refused

@@ -78,6 +78,7 @@ class Writer:
         self.beats = 0
         self.transactions = 0
         self.refused = 0
+        self.pending = 0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +97,8 @@ class Writer:
             StoreFailed: it could not be written now; it is kept, unless the message says that it was refused.
         """
         future: asyncio.Future[None] = self._loop.create_future()
+        self.pending += 1
+        future.add_done_callback(self._answered)
         if self._closing or not self._thread.is_alive():
             future.set_exception(StoreFailed("the store is closed"))
         elif self.waiting >= self._most_kept:
@@ -110,6 +113,9 @@ class Writer:
                 self._queue.append(Job(work, future))
                 self._condition.notify()
         return future
+
+    def _answered(self, _future: asyncio.Future[None]) -> None:
+        self.pending -= 1
 
     def close(self, within: float) -> bool:
         """Write what is left and end the thread (blocking, at most ``within`` seconds); whether all was written."""

@@ -1,0 +1,1 @@
+"""Ways to tell people: one file each, with its options and its test."""

@@ -1,0 +1,213 @@
+"""ICMP echoes through scheduler, runner and engine, beside fping at the same pace and blackbox_exporter.
+
+python -m bench.icmp [--targets N] [--intervals S ...] [--rounds N] [--json FILE]
+
+Needs a raw or a ping socket.  The targets are 127.18.x.x, one echo an interval each, spread over the interval.  The
+wheel's own turning, measured without any check, is told apart: the daemon pays it once, whatever it watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+
+import uvloop
+
+from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
+from sentinel.config.configuration import Limits
+from sentinel.domain.observation import Observation, Outcome
+from sentinel.domain.target import Check, Target
+from sentinel.engine.runner import Runner
+from sentinel.engine.scheduler import Scheduler
+from sentinel.protocols.icmp import PROTOCOL, IcmpOptions, service
+
+OF_FPING, OF_BLACKBOX = 1.5, 0.05
+AT_ONCE = 16
+BLACKBOX = "modules: {echo: {prober: icmp, timeout: 2s, icmp: {preferred_ip_protocol: ip4}}}\n"
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """UTC epoch seconds."""
+        return time.time()  # noqa: TID251 - this is the clock
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+@dataclass
+class Side:
+    """What one program did: CPU seconds, echoes that were answered and that were not, round trips in seconds."""
+
+    cpu: float = 0.0
+    idle: float = 0.0
+    answered: int = 0
+    lost: int = 0
+    trips: list[float] = field(default_factory=list)
+
+    @property
+    def each(self) -> float:
+        """CPU in ms for a thousand echoes."""
+        return self.cpu * 1e6 / (self.answered + self.lost)
+
+    @property
+    def net(self) -> float:
+        """The same without the wheel's own turning."""
+        return (self.cpu - self.idle) * 1e6 / (self.answered + self.lost)
+
+
+async def ours(addresses: Sequence[str], interval: float, rounds: int) -> Side:
+    """Scheduler, runner and engine in this process, for ``rounds`` intervals after the first."""
+    side = Side()
+    clock = SystemClock()
+
+    def accept(observation: Observation) -> None:
+        if observation.outcome is Outcome.OK:
+            side.answered += 1
+            side.trips.append(observation.values["rtt_avg_seconds"])
+        else:
+            side.lost += 1
+
+    checks = [
+        Check(
+            f"{n}.ping", "ping", _target(address), "ping", "icmp", IcmpOptions(), interval, min(2.0, interval), "here"
+        )
+        for n, address in enumerate(addresses)
+    ]
+    async with service() as engine:
+        runner = Runner({"icmp": PROTOCOL}, {"icmp": engine}, clock, Limits(), accept)
+        scheduler = Scheduler(clock, runner.start)
+        runner.finished = scheduler.finished
+        turning = asyncio.get_running_loop().create_task(scheduler.run(), name="scheduler")
+        began = time.process_time()
+        await asyncio.sleep(3)
+        idle = (time.process_time() - began) / 3
+        scheduler.load(checks)
+        await asyncio.sleep(interval)
+        side.answered = side.lost = 0
+        side.trips.clear()
+        began = time.process_time()
+        await asyncio.sleep(rounds * interval)
+        side.cpu = time.process_time() - began
+        side.idle = idle * rounds * interval
+        turning.cancel()
+        await asyncio.gather(turning, return_exceptions=True)
+        dropped = engine.counters()["ipv4"].dropped
+    if dropped:
+        print(f"icmp: the kernel dropped {dropped} replies", file=sys.stderr)
+    return side
+
+
+def fping(addresses: Sequence[str], interval: float, rounds: int) -> Side:
+    """The peer at the same pace, for as many rounds after its first; it prints round trips to a microsecond."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as names:
+        names.write("\n".join(addresses))
+        names.flush()
+        gap = interval * 1000 / len(addresses)
+        command = [locate("fping"), "-q", "-C", str(rounds + 2), "-p", f"{interval * 1000:.0f}", "-i", f"{gap:.3f}"]
+        process = subprocess.Popen(
+            [*command, "-f", names.name], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        time.sleep(interval)
+        began = cpu_seconds(process.pid)
+        time.sleep(rounds * interval)
+        used = cpu_seconds(process.pid) - began
+        _, said = process.communicate()
+    side = Side(cpu=used)
+    for line in said.splitlines():
+        # The address, a colon, then milliseconds or a dash for each round.
+        for trip in line.partition(" : ")[2].split()[1 : 1 + rounds]:
+            if trip == "-":
+                side.lost += 1
+            else:
+                side.answered += 1
+                side.trips.append(float(trip) / 1000)
+    return side
+
+
+def blackbox(addresses: Sequence[str]) -> Side:
+    """One probe of each target over ``AT_ONCE`` kept connections; the exporter's CPU alone."""
+    outcomes: Counter[bool] = Counter()
+    port = free_port()
+
+    def ask(mine: Sequence[str]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for address in mine:
+            connection.request("GET", f"/probe?module=echo&target={address}")
+            outcomes[b"\nprobe_success 1\n" in connection.getresponse().read()] += 1
+        connection.close()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "blackbox.yml").write_text(BLACKBOX, "utf-8")
+        command = [
+            locate("blackbox_exporter"),
+            f"--config.file={folder / 'blackbox.yml'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with running(command, ready=lambda: accepts("127.0.0.1", port), log=folder / "log") as exporter:
+            ask(addresses[:100])  # warms up
+            outcomes.clear()
+            began = cpu_seconds(exporter.pid)
+            threads = [threading.Thread(target=ask, args=(addresses[n::AT_ONCE],)) for n in range(AT_ONCE)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            used = cpu_seconds(exporter.pid) - began
+    return Side(cpu=used, answered=outcomes[True], lost=outcomes[False])
+
+
+def main() -> int:
+    """Measure each side in turn, at each pace, and compare."""
+    parser = options("icmp", __doc__ or "")
+    parser.add_argument("--targets", type=int, default=3_000, help="addresses, at most 65,536")
+    parser.add_argument("--intervals", type=float, nargs="+", default=[10.0, 1.0], help="seconds between two echoes")
+    parser.add_argument("--rounds", type=int, default=2, help="intervals that are measured, after one that is not")
+    chosen = parser.parse_args()
+    addresses = [f"127.18.{n >> 8}.{n & 255}" for n in range(chosen.targets)]
+    if os.geteuid() != 0:
+        print("icmp: without root the receive buffer stays small, and blackbox_exporter may need ping_group_range")
+    figures: dict[str, float] = {}
+    ratios: dict[str, tuple[float, float]] = {}
+    exporter = blackbox(addresses)
+    figures["blackbox_exporter CPU ms per 1,000"] = exporter.each
+    for interval in chosen.intervals:
+        rounds = max(chosen.rounds, int(chosen.rounds * 5 / interval))
+        pace = f"{chosen.targets / interval:.0f}/s"
+        theirs = fping(addresses, interval, rounds)
+        mine = uvloop.run(ours(addresses, interval, rounds))
+        figures[f"{pace} fping CPU ms per 1,000"] = theirs.each
+        figures[f"{pace} sentinel CPU ms per 1,000, wheel included"] = mine.each
+        figures[f"{pace} sentinel CPU ms per 1,000"] = mine.net
+        for name, side in (("fping", theirs), ("sentinel", mine)):
+            figures[f"{pace} {name} lost"] = float(side.lost)
+            cuts = quantiles(side.trips, n=100)
+            figures[f"{pace} {name} round trip p50 ms"] = cuts[49] * 1000
+            figures[f"{pace} {name} round trip p99 ms"] = cuts[98] * 1000
+        ratios[f"{pace} CPU of fping's"] = (mine.net / theirs.each, OF_FPING)
+        ratios[f"{pace} CPU of fping's, wheel included"] = (mine.each / theirs.each, OF_FPING)
+        ratios[f"{pace} CPU of blackbox_exporter's"] = (mine.each / exporter.each, OF_BLACKBOX)
+    return finish("icmp", figures, ratios, chosen.json)
+
+
+def _target(address: str) -> Target:
+    return Target(address, address, address, "service", "internal")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

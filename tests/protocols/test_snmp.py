@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -273,6 +274,30 @@ async def test_garbage_is_a_protocol_error(junk: bytes, version: str, capfd: pyt
     assert capfd.readouterr().err == ""  # the decoder's panic would speak here
 
 
+@pytest.mark.parametrize("tamper", [False, True])
+async def test_a_v3_answer_that_was_changed_on_the_way_is_not_believed(
+    agent: support.Snmpd,
+    tamper: bool,  # noqa: FBT001 - a parameter of a test
+) -> None:
+    def forward(data: bytes) -> list[bytes]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.settimeout(2)
+            way.connect((agent.host, agent.port))
+            way.send(data)
+            reply = bytearray(way.recv(4096))
+        if tamper and b"test-agent" in reply:
+            reply[reply.index(b"test-agent")] ^= 1
+        return [bytes(reply)]
+
+    who = {"version": "v3", "user": "signing", "auth": "sha256", "auth_password": agent.auth_password}
+    seen = await against(forward, timeout=0.5, **who, profile="system")
+    if tamper:
+        assert seen.failure is not None
+        assert (seen.failure.stage, seen.failure.code) == ("get", "timed_out")
+    else:
+        assert seen.failure is None
+
+
 async def test_every_cut_of_a_sound_answer_is_survived(capfd: pytest.CaptureFixture[str]) -> None:
     for cut in range(1, 44):
 
@@ -391,6 +416,30 @@ async def test_hostile_labels_are_bounded_and_told_apart() -> None:
     assert all(item.isprintable() for item in items)
     assert "交换机" in items
     assert "a b [31m#1" in items
+
+
+async def test_a_table_without_names_has_its_indexes_for_names() -> None:
+    values = {f"{STORAGE}.{column}.{row}": ber.integer(column) for column in (5, 6) for row in (1, 7)}
+    seen = await against(ber.view(values), timeout=3, **CPU_PROFILE)
+    assert {key for key in seen.values if ":" in key} == {"storage_used_ratio:1", "storage_used_ratio:7"}
+
+
+async def test_32_bit_counters_stand_in_for_64_bit_ones() -> None:
+    columns = {2: ber.octets(b"ether1"), 5: ber.integer(10**8), 7: ber.integer(1), 8: ber.integer(2)}
+    columns |= dict.fromkeys((10, 13, 14, 16, 19, 20), ber.counter32(1000))
+    values = {f"1.3.6.1.2.1.2.2.1.{column}.1": value for column, value in columns.items()}
+    values[UPTIME] = ber.ticks(100_000)
+    memory: dict[str, Any] = {}
+    async with ber.agent(ber.view(values)) as device:
+        for octets in (1000, 5000):
+            values["1.3.6.1.2.1.2.2.1.10.1"] = ber.counter32(octets)
+            options = {"port": device.port, "profile": "interfaces"}
+            seen = await measure(PROTOCOL, target(), options, memory=memory)
+    assert seen.failure is None
+    assert seen.values["if_in_bits_per_second:ether1"] > 0
+    assert seen.values["if_out_bits_per_second:ether1"] == 0
+    assert seen.values["if_up:ether1"] == 0
+    assert seen.values["if_speed_bits:ether1"] == 10**8
 
 
 async def test_a_lost_request_is_sent_again() -> None:

@@ -124,13 +124,16 @@ async def _rows(reader: Reader, table: Table) -> tuple[list[str], dict[str, str]
     """The indexes of a table, and the labels of those rows that have one."""
     labels: dict[str, str] = {}
     indexes: dict[str, None] = {}
-    for oid in table.label or (next(iter(table.columns.values())).oid,):
+    for oid in table.label:
         cells = await reader.column(oid)
         indexes |= dict.fromkeys(cells)
-        if table.label:
-            labels = {index: shown for index, raw in cells.items() if (shown := label(raw))} | labels
+        labels = {index: shown for index, raw in cells.items() if (shown := label(raw))} | labels
         if cells and len(labels) == len(indexes):
             break  # every row has a name: the next column would add none
+    first = next(iter(table.columns.values()))
+    for oid in (first.oid, first.fallback.oid if first.fallback else None):
+        if oid and not indexes:  # nothing names the rows: the column itself tells which there are
+            indexes |= dict.fromkeys(await reader.column(oid))
     return list(indexes), labels
 
 

@@ -131,9 +131,9 @@ async def _rows(reader: Reader, table: Table) -> tuple[list[str], dict[str, str]
         if cells and len(labels) == len(indexes):
             break  # every row has a name: the next column would add none
     first = next(iter(table.columns.values()))
-    for oid in (first.oid, first.fallback.oid if first.fallback else None):
-        if oid and not indexes:  # nothing names the rows: the column itself tells which there are
-            indexes |= dict.fromkeys(await reader.column(oid))
+    for column in (first, first.fallback):
+        if column is not None and not indexes:  # nothing names the rows: the column itself tells which there are
+            indexes |= dict.fromkeys(await reader.column(column.oid))
     return list(indexes), labels
 
 

@@ -82,6 +82,13 @@ def test_wide_tables_and_one_table() -> None:
     assert unit.data.count(b"\xff\xdb") == 1
 
 
+def test_restart_markers() -> None:  # 3.1.7
+    payload = b"\0\0\0\0\x41\x32\2\2" + b"\0\x10\xff\xff" + b"scan"
+    [unit] = JpegDepacketiser().push(Packet(26, True, 0, 0, 0, payload))
+    assert b"\xff\xdd\x00\x04\x00\x10" in unit.data
+    assert unit.data.endswith(b"scan\xff\xd9")
+
+
 def test_pictures_past_2040_pixels() -> None:
     payload = b"\0\0\0\0\1\x32\0\0scan"
     [unit] = JpegDepacketiser((2560, 1440)).push(Packet(26, True, 0, 0, 0, payload))

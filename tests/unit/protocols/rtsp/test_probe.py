@@ -174,6 +174,12 @@ async def test_answers_that_cannot_be(camera: Camera, expected: tuple[str, str])
     assert cause((await look(camera)).failure) == expected
 
 
+async def test_a_session_that_is_of_no_use_is_ended() -> None:
+    camera = Camera(transport="RTP/AVP;unicast;client_port=1-2")
+    await look(camera)
+    assert camera.methods[-2:] == ["SETUP", "TEARDOWN"]
+
+
 def corrupt() -> bytes:
     """Key frames that are complete and decode to nothing: the slices' content is noise."""
     pictures = [nals(unit) for unit in encoded("libx264")]

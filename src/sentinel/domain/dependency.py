@@ -73,7 +73,7 @@ def _standing_of(
     if above.standing is Standing.BLOCKED:
         return above  # the cause is named as far up as it goes
     if seen_now.state == "down":
-        return above if above.standing is Standing.WAIT else Dependency(Standing.BLOCKED, target.id)
+        return Dependency(Standing.BLOCKED, target.id)  # a cause further up is named once it is confirmed
     if seen_now.state == "unknown":
         return above
     return Dependency(Standing.WAIT, target.id)

@@ -124,6 +124,8 @@ class Transition:
 
     ``event`` is what people are told, None where they are told nothing; ``reason`` says in one closed word why
     (see ``REASONS``), ``cause`` names the target behind it.
+    ``old`` and ``new`` are ``telling`` values (empty before the opening, ``resolved`` at the end); where only the
+    severity changed, they are the severities.
     """
 
     incident: str
@@ -248,7 +250,8 @@ def _change(incident: Incident, verdict: Verdict) -> tuple[Incident, Transition 
     if verdict.severity is incident.severity:
         return replace(incident, verdict=verdict), None
     changed = replace(incident, severity=verdict.severity)
-    return _moved(changed, Telling.TOLD, verdict.at, "severity_changed", Event.CHANGED, verdict=verdict)
+    moved, transition = _moved(changed, Telling.TOLD, verdict.at, "severity_changed", Event.CHANGED, verdict=verdict)
+    return moved, replace(transition, old=incident.severity.value, new=verdict.severity.value)
 
 
 def _reconsider(incident: Incident, verdict: Verdict, dependency: Dependency) -> tuple[Incident, Transition | None]:
@@ -256,7 +259,8 @@ def _reconsider(incident: Incident, verdict: Verdict, dependency: Dependency) ->
     if dependency.standing is Standing.CLEAR:
         reason = "parent_answered" if incident.telling is Telling.HELD else "still_failing"
         return _moved(incident, Telling.TOLD, verdict.at, reason, Event.OPENED, verdict=verdict)
-    if dependency.standing is Standing.BLOCKED and dependency.cause != incident.cause:
+    news = incident.telling is Telling.HELD or dependency.cause != incident.cause
+    if dependency.standing is Standing.BLOCKED and news:
         return _moved(
             incident, Telling.SUPPRESSED, verdict.at, "parent_down", None, cause=dependency.cause, verdict=verdict
         )

@@ -106,6 +106,14 @@ KINDS: Final[Mapping[str, Word]] = {
 }
 """Kinds are free words of the inventory: one that is not here is shown as it is."""
 
+INTERNAL_RULES: Final[Mapping[str, Word]] = {
+    "blind": Word("监测自身受阻", "the monitor itself cannot measure"),
+    "config": Word("新配置有误，仍按原配置运行", "the new configuration is refused, the old one runs on"),
+    "store": Word("数据库损坏，已重建", "the database was broken and has been rebuilt"),
+    "store-failing": Word("数据无法写入磁盘", "the disk takes no data"),
+}
+"""Rules that no file states: they are about the daemon itself."""
+
 STAGES: Final = _beside(
     {
         "schedule": "排队等待",

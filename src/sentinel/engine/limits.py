@@ -6,21 +6,12 @@ No locks and no futures: a job that finds no room is parked and started by the j
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 
+Key = tuple[str, str]
+"""What is limited: ``host``, ``zone`` or ``protocol``, and which."""
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Jobs at once: for each host, zone and protocol; ``patience`` is how long one may wait for room, in seconds."""
-
-    per_host: int = 4
-    per_zone: int = 2000
-    per_protocol: int = 1000
-    patience: float = 10.0
-
-
-Key = tuple[Hashable, ...]
+Keys = tuple[Key, ...]
 
 
 class Gate:
@@ -29,13 +20,13 @@ class Gate:
     ``enter`` calls ``go`` at once or later, from ``leave``.  Jobs that wait under one key keep their order.
     """
 
-    def __init__(self, room: Callable[[Hashable], int]) -> None:
+    def __init__(self, room: Callable[[Key], int]) -> None:
         self._room = room
-        self._inside: Counter[Hashable] = Counter()
-        self._parked: dict[Hashable, deque[tuple[Key, Callable[[], None]]]] = {}
+        self._inside: Counter[Key] = Counter()
+        self._parked: dict[Key, deque[tuple[Keys, Callable[[], None]]]] = {}
         self.waiting = 0
 
-    def enter(self, keys: Key, go: Callable[[], None]) -> None:
+    def enter(self, keys: Keys, go: Callable[[], None]) -> None:
         """Start a job, now or when there is room; whoever is started must ``leave`` with the same keys."""
         full = self._full(keys)
         if full is None:
@@ -44,7 +35,7 @@ class Gate:
         else:
             self._park(full, keys, go)
 
-    def leave(self, keys: Key) -> None:
+    def leave(self, keys: Keys) -> None:
         """A job has ended: whoever waited for its place goes on."""
         for key in keys:
             left = self._inside[key] - 1
@@ -55,7 +46,7 @@ class Gate:
         for key in keys:
             self._admit(key)
 
-    def _admit(self, key: Hashable) -> None:
+    def _admit(self, key: Key) -> None:
         queue = self._parked.get(key)
         while queue and self._inside[key] < self._room(key):
             keys, go = queue.popleft()
@@ -69,13 +60,13 @@ class Gate:
         if queue is not None and not queue:
             self._parked.pop(key, None)
 
-    def _full(self, keys: Key) -> Hashable | None:
+    def _full(self, keys: Keys) -> Key | None:
         return next((key for key in keys if self._inside[key] >= self._room(key)), None)
 
-    def _take(self, keys: Key) -> None:
+    def _take(self, keys: Keys) -> None:
         for key in keys:
             self._inside[key] += 1
 
-    def _park(self, full: Hashable, keys: Key, go: Callable[[], None]) -> None:
+    def _park(self, full: Key, keys: Keys, go: Callable[[], None]) -> None:
         self._parked.setdefault(full, deque()).append((keys, go))
         self.waiting += 1

@@ -24,7 +24,7 @@ from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.retrieval import Retrieval, abandon, attempt
 from sentinel.domain.rule import RetrievalLimit, Rule, Threshold
 from sentinel.domain.target import Check, Target
-from sentinel.engine.blindness import RULE as BLIND
+from sentinel.domain.words import INTERNAL_RULES
 from sentinel.engine.blindness import Blindness
 from sentinel.engine.cases import Announce, Cases
 from sentinel.engine.draft import Draft
@@ -161,7 +161,7 @@ class Pipeline:
         return watch
 
     def _close_orphans(self, draft: Draft, now: float) -> None:
-        rules = {rule.id for rule in self._plan.rules} | {BLIND}
+        rules = {rule.id for rule in self._plan.rules} | INTERNAL_RULES.keys()
         for incident in self.cases:
             if incident.rule not in rules:
                 self.cases.end(incident, now, "rule_removed", draft)

@@ -27,12 +27,15 @@ receiver, its configuration or ours: a token that was mistyped is mended within 
 
 
 @asynccontextmanager
-async def open_post(clock: Clock) -> AsyncIterator[Post]:
-    """A ``Post`` while the block runs: one session, names resolved by c-ares, no cookies, no proxy by environment."""
+async def open_post(clock: Clock, *, timeout: float = TIMEOUT) -> AsyncIterator[Post]:  # noqa: ASYNC109 - of each POST
+    """A ``Post`` while the block runs: one session, names resolved by c-ares, no cookies, no proxy by environment.
+
+    ``timeout``: seconds for each POST, from the look-up of the name to the end of the answer.
+    """
     connector = aiohttp.TCPConnector(resolver=AsyncResolver(), limit=64, limit_per_host=8, ttl_dns_cache=30)
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+        timeout=aiohttp.ClientTimeout(total=timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,  # an answer is not worth the risk of one that unpacks to a gigabyte
@@ -67,7 +70,7 @@ async def _post(
             answered = dict(response.headers)
             content = await _head(response.content)
     except TimeoutError:
-        raise NotDelivered(f"{host}: no answer within {TIMEOUT:g} s") from None
+        raise NotDelivered(f"{host}: no answer in time") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # from None: their texts may hold the whole URL
         raise NotDelivered(f"{host}: {_class(error)}") from None
     if 200 <= status < 300:

@@ -7,15 +7,16 @@ the log, never DOWN and never a crash.  Our own stop discards what is in flight:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from sentinel.config.configuration import Limits
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement, Observation, Outcome
 from sentinel.domain.target import Check
-from sentinel.engine.limits import Gate, Limits
+from sentinel.engine.limits import Gate, Key
 from sentinel.engine.ports import Clock
 from sentinel.engine.scheduler import Entry
 from sentinel.sdk.failures import failure_of
@@ -24,6 +25,9 @@ from sentinel.sdk.protocol import ProbeFailed, Protocol, Run
 log = structlog.get_logger(__name__)
 
 NO_VANTAGE = "none"
+
+PATIENCE = 10.0
+"""Seconds for which a probe that is due may wait for room under the limits, beside its timeout."""
 
 
 async def measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> Measurement:
@@ -101,6 +105,10 @@ class Runner:
         """Take other limits from now on."""
         self._limits = limits
 
+    def use(self, protocols: Mapping[str, Protocol]) -> None:
+        """Run these protocols from now on."""
+        self._protocols = protocols
+
     def start(self, entries: Sequence[Entry]) -> None:
         """Start all entries of one tick."""
         sweeps: dict[str, list[Entry]] = {}
@@ -120,10 +128,11 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _room(self, key: Hashable) -> int:
-        kind = key[0] if isinstance(key, tuple) else ""
-        limits = self._limits
-        return {"host": limits.per_host, "zone": limits.per_zone}.get(kind, limits.per_protocol)
+    def _room(self, key: Key) -> int:
+        kind, name = key
+        if kind == "host":
+            return self._limits.host
+        return self._limits.of_zone(name) if kind == "zone" else self._limits.of_protocol(name)
 
     def _enter(self, entry: Entry, protocol: Protocol) -> None:
         check = entry.check
@@ -131,7 +140,7 @@ class Runner:
 
         def go() -> None:
             waited = self._clock.monotonic() - entry.due
-            if waited > self._limits.patience + check.timeout:
+            if waited > PATIENCE + check.timeout:
                 self._gate_later(keys)
                 self._emit(entry, Measurement(0.0, Failure("schedule", "overloaded", f"waited {waited:.1f} s")), 0.0)
                 return
@@ -141,11 +150,11 @@ class Runner:
 
         self._gate.enter(keys, go)
 
-    def _gate_later(self, keys: tuple[Hashable, ...]) -> None:
+    def _gate_later(self, keys: tuple[Key, ...]) -> None:
         # Not at once: leave() starts others, and a long queue of overdue jobs would recurse as deep as it is long.
         asyncio.get_running_loop().call_soon(self._gate.leave, keys)
 
-    async def _run(self, entry: Entry, protocol: Protocol, keys: tuple[Hashable, ...]) -> None:
+    async def _run(self, entry: Entry, protocol: Protocol, keys: tuple[Key, ...]) -> None:
         check = entry.check
         run = Run(self._clock.monotonic() + check.timeout, self._services.get(protocol.name), entry.memory)
         try:

@@ -57,6 +57,10 @@ class Exporter:
         self._targets: tuple[Family, list[bytes]] = (promises.TARGET, [])
         self._turn = asyncio.Lock()
 
+    def use(self, protocols: Mapping[str, Protocol]) -> None:
+        """Take the values' descriptions from these protocols from now on."""
+        self._protocols = protocols
+
     def close(self) -> None:
         """Leave the snapshot's feeds."""
         for feed in self._feeds:

@@ -141,12 +141,10 @@ async def test_v3_survives_a_restart_of_the_agent(
     replaced: bool,  # noqa: FBT001 - a parameter of a test
 ) -> None:
     async with PROTOCOL.service() as pool:  # type: ignore[misc]  # this protocol has a service
-        with support.serve(tmp_path) as first:
+        with support.serve(tmp_path, "engineID sentinel-1") as first:
             assert (await measure(PROTOCOL, target(), v3(first), service=pool)).failure is None
         monkeypatch.setattr(support, "free_port", lambda _host: first.port)
-        if replaced:
-            (tmp_path / "persistent" / "snmpd.conf").unlink()
-        with support.serve(tmp_path) as second:
+        with support.serve(tmp_path, f"engineID sentinel-{2 if replaced else 1}") as second:
             seen = await measure(PROTOCOL, target(), v3(second), service=pool)
     assert seen.failure is None
 

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from sentinel.protocols.snmp.codec import Codec, Tube
+from sentinel.protocols.snmp.credentials import Credentials
+from sentinel.protocols.snmp.session import Patience, Session
+from tests.unit.protocols.snmp import ber
+
+UPTIME = "1.3.6.1.2.1.1.3.0"
+ONCE = Patience(attempts=1)
+
+
+async def test_the_answer_to_another_request_does_not_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder goes on reading as long as such answers are there, and the event loop stands still meanwhile."""
+
+    def strange_then_right(data: bytes) -> list[bytes]:
+        request = ber.read(data)
+        rows = [(UPTIME, ber.ticks(7))]
+        return [*(request.answer(rows, number=n) for n in range(1, 50)), request.answer(rows)]
+
+    decoded: list[bytes] = []
+    decode = Codec.decode
+
+    def spy(codec: Codec, data: bytes, receive: Callable[[], object]) -> object:
+        decoded.append(data)
+        return decode(codec, data, receive)
+
+    monkeypatch.setattr(Codec, "decode", spy)
+    tube = Tube()
+    async with ber.agent(strange_then_right) as agent:
+        session = Session("127.0.0.1", agent.port, Credentials("v2c", "public"), tube)
+        assert await session.get([UPTIME], ONCE) == {UPTIME: 7}
+        session.close()
+    tube.close()
+    assert len(decoded) == 1
+
+
+async def test_an_old_refusal_is_not_held_against_an_agent_that_is_back() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    tube = Tube()
+    session = Session("127.0.0.1", port, Credentials("v2c", "public"), tube)
+    with pytest.raises(ConnectionRefusedError):
+        await session.get([UPTIME], ONCE)
+    session._socket.send(b"x")  # its refusal comes while nobody waits
+    await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: ber.Agent(ber.view({UPTIME: ber.ticks(7)})), local_addr=("127.0.0.1", port)
+    )
+    assert await session.get([UPTIME], ONCE) == {UPTIME: 7}
+    transport.close()
+    session.close()
+    tube.close()
+
+
+async def test_a_cancelled_request_leaves_the_session_usable() -> None:
+    silent = True
+    tube = Tube()
+    async with ber.agent(lambda data: [] if silent else ber.view({UPTIME: ber.ticks(7)})(data)) as agent:
+        session = Session("127.0.0.1", agent.port, Credentials("v2c", "public"), tube)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await session.get([UPTIME], ONCE)
+        silent = False
+        assert await session.get([UPTIME], ONCE) == {UPTIME: 7}
+        session.close()
+    tube.close()
+
+
+async def test_ipv6() -> None:
+    tube = Tube()
+    transport, agent = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: ber.Agent(ber.view({UPTIME: ber.ticks(7)})), local_addr=("::1", 0)
+    )
+    session = Session("::1", agent.port, Credentials("v2c", "public"), tube)
+    assert await session.get([UPTIME], ONCE) == {UPTIME: 7}
+    session.close()
+    transport.close()
+    tube.close()

@@ -48,8 +48,9 @@ class Answer:
 
 Post = Callable[..., Awaitable[Answer]]
 """``await post(url, body=bytes, headers={}, ca_file=None, verify=True) -> Answer``: one POST, redirects not followed,
-no retry; raises ``NotDelivered`` where there is no answer, or with any status but 2xx (429 and 5xx retryable with
-Retry-After, other 4xx and redirects permanent)."""
+no retry; raises ``NotDelivered`` where there is no answer, or with any status but 2xx.  Permanent are only those that
+speak of the message itself (400, 411, 413, 414, 415, 422, 431): a wrong token, a moved or a missing page is mended
+within the day, and nothing is lost.  Retry-After is passed on."""
 
 
 Send = Callable[[Sequence[Message], Any, Post], Awaitable[None]]

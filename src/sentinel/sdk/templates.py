@@ -41,11 +41,17 @@ class _Environment(ImmutableSandboxedEnvironment):
     # "x" * 10**9 and 9 ** 9 ** 9 end in one step of the interpreter: they are looked at before.
     intercepted_binops = frozenset({"*", "**", "%"})
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+    def getattr(self, obj: Any, attribute: str) -> Any:
         """Refuse the methods of text that pad or multiply it in one step."""
-        if isinstance(obj, str | bytes) and attr in _INFLATING:
-            return False
-        return super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, str | bytes) and attribute in _INFLATING:
+            return self.unsafe_undefined(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """The same for ``text["format"]``."""
+        if isinstance(obj, str | bytes) and argument in _INFLATING:
+            return self.unsafe_undefined(obj, argument)
+        return super().getitem(obj, argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse a product, a power or a format that grows beyond all measure."""

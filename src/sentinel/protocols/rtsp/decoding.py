@@ -15,6 +15,7 @@ from typing import Final
 
 WORKERS: Final = 2
 MAX_ANSWER: Final = 4_096
+_LAST_BREATH = 0.5
 
 # The same as in decoder.py, which the daemon does not import: that would load the codecs here.
 _REQUEST = struct.Struct("!BI")
@@ -111,10 +112,11 @@ class DecoderPool:
             answer = await worker.ask(_NUMBERS[codec], data)
         except BaseException as error:
             # Also where the deadline struck: its answer would come to the next request.
-            await self._end(worker)
-            if isinstance(error, OSError | EOFError | ValueError) and not isinstance(error, TimeoutError):
-                raise _death(worker.process) from error
-            raise
+            if not _is_death(error):
+                await self._end(worker)
+                raise
+            await self._bury(worker)
+            raise _death(worker.process) from error
         self._idle.append(worker)
         if "error" in answer:
             raise Undecodable(str(answer["error"])[:200])
@@ -142,11 +144,21 @@ class DecoderPool:
         try:
             await worker.answer()
         except BaseException as error:
-            await self._end(worker)
-            if isinstance(error, OSError | EOFError | ValueError) and not isinstance(error, TimeoutError):
-                raise WorkerDied(f"the decoding process did not come up: {_status(process)}") from error
-            raise
+            if not _is_death(error):
+                await self._end(worker)
+                raise
+            await self._bury(worker)
+            raise WorkerDied(f"the decoding process did not come up: {_status(process)}") from error
         return worker
+
+    async def _bury(self, worker: _Worker) -> None:
+        # It has closed its end, so it is about to be gone. To kill it now would lose the status that tells how.
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_BREATH):
+                    await worker.process.wait()
+        finally:
+            await self._end(worker)
 
     async def _end(self, worker: _Worker) -> None:
         self._alive.discard(worker)
@@ -181,6 +193,10 @@ class _Worker:
         if not isinstance(answer, dict):
             raise ValueError("an answer that is no object")  # noqa: TRY004 - it is bad data, not our caller's mistake
         return answer
+
+
+def _is_death(error: BaseException) -> bool:
+    return isinstance(error, OSError | EOFError | ValueError) and not isinstance(error, TimeoutError)
 
 
 def _death(process: asyncio.subprocess.Process) -> WorkerDied:

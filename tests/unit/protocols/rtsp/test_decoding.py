@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -166,6 +167,23 @@ async def test_the_process_is_confined(pool: DecoderPool) -> None:
     assert "Max open files            0                    0" in limits
     assert "Max core file size        0                    0" in limits
     assert Path(f"/proc/{process}/environ").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "words"),
+    [
+        ("mjpeg", encoded("mjpeg")[0][:-3000], "Invalid data"),
+        ("h264", encoded("libx264")[0][:-3000], "missing or damaged"),
+        ("h264", encoded("libx264")[1], "no picture|Invalid data"),
+    ],
+)
+def test_what_the_decoder_says(codec: str, data: bytes, words: str) -> None:
+    assert re.search(words, str(decoder.decode(codec, data)["error"]))
+
+
+def test_a_picture_that_needs_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "MAX_PIXELS", 100)
+    assert "error" in decoder.decode("mjpeg", encoded("mjpeg")[0])
 
 
 def test_both_sides_agree() -> None:

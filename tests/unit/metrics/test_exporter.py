@@ -236,8 +236,8 @@ async def test_both_formats_say_the_same(exporter: Exporter) -> None:
     plain = samples_of(await text_of(exporter))
     open_ = samples_of(await text_of(exporter, ACCEPT_OF_PROMETHEUS))
     moving = ("process_", "python_", "sentinel_probes", "sentinel_store", "sentinel_scheduler")
-    keep = lambda found: {key: value for key, value in found.items() if not key[0].startswith(moving)}  # noqa: E731  # used twice, here
-    assert keep(plain) == keep(open_)
+    both = [{key: value for key, value in found.items() if not key[0].startswith(moving)} for found in (plain, open_)]
+    assert both[0] == both[1]
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,10 @@ def _stamp(at: float) -> tuple[int, int]:
 
 
 def _seconds(packet: bytes, offset: int) -> float:
+    whole: int
+    fraction: int
     whole, fraction = struct.unpack_from("!II", packet, offset)
-    return float((whole - _ERA) % 2**32) + fraction / 2**32
+    return (whole - _ERA) % 2**32 + fraction / 2**32
 
 
 PROTOCOL = Protocol(

@@ -85,7 +85,11 @@ class _Shelf(Generic[Kind]):
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if info.name.rpartition(".")[2].startswith("_"):
                 continue
-            module = importlib.import_module(info.name)
+            try:
+                module = importlib.import_module(info.name)
+            except Exception as error:  # noqa: BLE001 - one broken file must not hide the others
+                self._broken.append(Broken(info.name, 1, f"cannot be imported: {_words(error)}"))
+                continue
             if hasattr(module, self._constant):
                 self.declared(module, module.__file__ or info.name)
 

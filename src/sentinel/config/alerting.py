@@ -99,5 +99,5 @@ def _channel(name: str, entry: ChannelEntry, node: Node, catalog: Catalog, probl
             path = real_path(detail["loc"], options)
             forbidden = detail["type"] == "extra_forbidden"
             place = options.key(*path) if forbidden and path else options.at(*path).position
-            problems.error(place, message(detail, channel.options))
+            problems.error(place, message(detail, channel.options, options.at(*path).value))
     return None

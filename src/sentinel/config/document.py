@@ -54,12 +54,14 @@ class Unreadable(Exception):
 class Node:
     """A scalar, a list of nodes or a mapping of nodes, and where it stands.
 
-    ``keys`` are the positions of a mapping's keys.
+    ``keys`` are the positions of a mapping's keys.  ``spoilt``: something that was broken has been taken out, so what
+    is missing here may only be misspelt.
     """
 
     position: Position
     value: Any
     keys: dict[str, Position] = field(default_factory=dict)
+    spoilt: bool = False
 
     def child(self, element: str | int) -> Node | None:
         """The node under a key or an index, None where there is none."""

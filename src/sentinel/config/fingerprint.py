@@ -6,7 +6,7 @@ Secrets are part of it, so it never leaves the control socket.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any
@@ -26,8 +26,8 @@ def of_check(check: Check, *, options: str) -> str:
 
 
 def of_options(options: BaseModel) -> str:
-    """Of a model with its secrets."""
-    return _hash({name: getattr(options, name) for name in type(options).model_fields})
+    """Of a model, its secrets, and what it has loaded besides (an SNMP check its profile)."""
+    return _hash(_dumped(options))
 
 
 def of_rule(rule: Rule) -> str:
@@ -46,19 +46,32 @@ def fingerprints(checks: Iterable[Check], rules: Iterable[Rule]) -> Mapping[str,
     return found | {rule.id: of_rule(rule) for rule in rules}
 
 
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=True)
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+def _dumped(model: BaseModel) -> list[Any]:
+    loaded = [_dumped(value) for _, value in sorted((model.__pydantic_private__ or {}).items()) if _is_model(value)]
+    return [model.model_dump(mode="json"), list(_secrets(model)), loaded]  # the dump masks what is secret
 
 
-def _plain(value: Any) -> Any:
+def _is_model(value: Any) -> bool:
+    return isinstance(value, BaseModel)
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """Every secret in a value, in a fixed order."""
     if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, SecretBytes | bytes):
-        raw = value.get_secret_value() if isinstance(value, SecretBytes) else value
-        return raw.hex()
-    if isinstance(value, BaseModel):
-        return {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    return str(value)
+        yield value.get_secret_value()
+    elif isinstance(value, SecretBytes):
+        yield value.get_secret_value().hex()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for key in value:
+            yield from _secrets(value[key])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets(each)
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True)
+    return blake2b(text.encode(), digest_size=8).hexdigest()

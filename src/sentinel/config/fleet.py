@@ -41,7 +41,7 @@ class Fleet:
     checks: dict[str, Check] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     places: dict[str, Position] = field(default_factory=dict)
-    removed: frozenset[str] = frozenset()
+    removed: set[str] = field(default_factory=set)
 
     def was_removed(self, word: str) -> bool:
         """Whether a broken entry would have had this id."""
@@ -58,7 +58,7 @@ def read_fleet(
     file, node, removed = salvage(InventoryFile, node, problems)
     if file is None:
         return None
-    fleet = Fleet(probes=book.probes, removed=frozenset(removed | book.removed))
+    fleet = Fleet(probes=book.probes, removed=removed | book.removed)
     _Reader(file, node, fleet, book, problems, readdress).read(vantage)
     return fleet
 
@@ -128,7 +128,8 @@ class _Reader:
         self._references(group.defaults, node.at("defaults"))
         template = group.defaults.template or template
         layers = [*outer, Layer(group.defaults, node.at("defaults"))]
-        for numbers in _numbers(group.count, group.start, variables, name="g" if group.count > 1 else None):
+        numbered = {"count", "start"} & group.model_fields_set
+        for numbers in _numbers(group.count, group.start, variables, name="g" if numbered else None):
             for index, entry in enumerate(group.targets):
                 self._entry(entry, node.at("targets", index), layers, numbers, template)
             for index, inner in enumerate(group.groups):
@@ -137,40 +138,48 @@ class _Reader:
     def _entry(
         self, entry: TargetEntry, node: Node, outer: list[Layer], variables: Mapping[str, int], template: str | None
     ) -> None:
+        if not self._expanded(entry, node, [*outer, Layer(entry, node)], variables, entry.template or template):
+            self.fleet.removed.add(entry.id)
+
+    def _expanded(
+        self, entry: TargetEntry, node: Node, layers: list[Layer], variables: Mapping[str, int], template: str | None
+    ) -> bool:
+        """Make the targets of an entry; whether that went well."""
         self._references(entry, node)
-        layers = [*outer, Layer(entry, node)]
         if entry.count > 1 and not numbering.uses(entry.id, "n"):
             self.problems.error(node.at("id").position, f"`count: {entry.count}` needs `{{n}}` in the id")
-            return
-        name = entry.template or template
-        if name is not None:
-            found = self.file.templates.get(name)
-            if found is None:
-                place = next(
-                    (each.node.at("template").position for each in reversed(layers) if "template" in each.node.keys),
-                    node.position,
-                )
-                self._known("template", name, self.file.templates, place)
-                return
-            layers.insert(0, Layer(found, self.node.at("templates", name)))
+            return False
+        if template is not None and template not in self.file.templates:
+            said = [each.node.at("template").position for each in layers if each.node.child("template")]
+            self._known("template", template, self.file.templates, said[-1])
+            return False
+        if template is not None:
+            layers = [Layer(self.file.templates[template], self.node.at("templates", template)), *layers]
         draft = merge(layers)
         checks = self._checks(draft, node)
-        if draft.kind is None:
-            self.problems.error(node.position, "`kind` is missing, here and in its template and groups")
-        if draft.zone is None:
-            self.problems.error(node.position, "`zone` is missing, here and in its template and groups")
-        if draft.kind is None or draft.zone is None:
-            return
+        if self._lacks(draft, layers, node.position):
+            return False
         for numbers in _numbers(entry.count, entry.start, variables):
             if len(self.fleet.targets) >= MAX_TARGETS:
                 self.problems.error(node.position, f"more than {MAX_TARGETS} targets")
-                return
-            if not self._target(entry, draft, checks, node, numbers):
-                return
+                return False
+            target = self._target(entry, draft, checks, node, numbers)
+            if target is None:
+                return False
+            for check in checks:
+                self._check(check, target, numbers, entry)
+        return True
+
+    def _lacks(self, draft: Draft, layers: Sequence[Layer], here: Position) -> bool:
+        lacking = [name for name in ("kind", "zone") if getattr(draft, name) is None]
+        if not any(layer.node.spoilt for layer in layers):
+            for name in lacking:
+                self.problems.error(here, f"`{name}` is missing, here and in its template and groups")
+        return bool(lacking)
 
     def _target(
         self, entry: TargetEntry, draft: Draft, checks: list[_CheckDraft], node: Node, numbers: Mapping[str, int]
-    ) -> bool:
+    ) -> Target | None:
         fleet = self.fleet
         where = "id"
         try:
@@ -179,24 +188,17 @@ class _Reader:
             name = numbering.number(entry.name, numbers)
             where = "address"
             address = numbering.address(numbering.number(entry.address, numbers))
-            where = ""
-            named = {
-                each: None if value is None else numbering.number(value, numbers)
-                for each, value in (("venue", draft.venue), ("room", draft.room), ("system", draft.system))
-            }
+            where = "parents"
             parents = tuple(numbering.number(parent, numbers) for parent in draft.parents)
+            where = "labels"
             labels = {label: numbering.number(value, numbers) for label, value in draft.labels.items()}
+            named = self._named(draft, numbers, node.position)
         except ValueError as error:
-            self.problems.error(node.at(where).position, str(error))
-            return False
+            self.problems.error(draft.places.get(where) or node.at(where).position, str(error))
+            return None
         if id_ in fleet.targets:
             self.problems.error(node.at("id").position, f"the id `{id_}` is here twice: first in {fleet.places[id_]}")
-            return False
-        room = fleet.rooms.get(named["room"] or "")
-        if named["venue"] is None and room is not None:
-            named["venue"] = room.venue
-        for kind, known in (("venue", fleet.venues), ("room", fleet.rooms), ("system", fleet.systems)):
-            self._known(kind, named[kind], known, draft.places.get(kind, node.position))
+            return None
         system = fleet.systems.get(named["system"] or "")
         target = Target(
             id=id_,
@@ -213,23 +215,37 @@ class _Reader:
         fleet.targets[id_] = target
         fleet.places[id_] = node.at("id").position
         self.parents[id_] = draft.places.get("parents", node.position)
-        zone = fleet.zones.get(target.zone)
-        for check in checks:
-            made = Check(
-                id=f"{id_}.{check.name}",
-                name=check.name,
-                target=target,
-                probe=check.probe.name,
-                protocol=check.probe.protocol.name,
-                options=self._moved_options(address, check.options),
-                interval=check.interval,
-                timeout=check.timeout,
-                vantage=zone.vantage if zone else None,
-                required=check.required,
-            )
-            fleet.checks[made.id] = made
-            fleet.places[made.id] = check.place
-        return True
+        return target
+
+    def _named(self, draft: Draft, numbers: Mapping[str, int], here: Position) -> dict[str, str | None]:
+        """Venue, room and system by their ids."""
+        named: dict[str, str | None] = {}
+        for kind, known in (("venue", self.fleet.venues), ("room", self.fleet.rooms), ("system", self.fleet.systems)):
+            word: str | None = getattr(draft, kind)
+            named[kind] = None if word is None else numbering.number(word, numbers)
+            self._known(kind, named[kind], known, draft.places.get(kind, here))
+        room = self.fleet.rooms.get(named["room"] or "")
+        if named["venue"] is None and room is not None:
+            named["venue"] = room.venue
+        return named
+
+    def _check(self, check: _CheckDraft, target: Target, numbers: Mapping[str, int], entry: TargetEntry) -> None:
+        address = numbering.address(numbering.number(entry.address, numbers))
+        zone = self.fleet.zones.get(target.zone)
+        made = Check(
+            id=f"{target.id}.{check.name}",
+            name=check.name,
+            target=target,
+            probe=check.probe.name,
+            protocol=check.probe.protocol.name,
+            options=self._moved_options(address, check.options),
+            interval=check.interval,
+            timeout=check.timeout,
+            vantage=zone.vantage if zone else None,
+            required=check.required,
+        )
+        self.fleet.checks[made.id] = made
+        self.fleet.places[made.id] = check.place
 
     def _moved(self, address: str, port: int | None) -> tuple[str, int | None]:
         return (address, port) if self.readdress is None else self.readdress(address, port)
@@ -252,7 +268,8 @@ class _Reader:
                 continue
             if any(key not in merged for key in ("probe", "interval")):
                 missing = " and ".join(f"`{key}`" for key in ("probe", "interval") if key not in merged)
-                self.problems.error(place, f"the check `{name}` has no {missing}")
+                if not any(layer.node.spoilt for layer in layers):
+                    self.problems.error(place, f"the check `{name}` has no {missing}")
                 continue
             interval = merged["interval"]
             timeout = merged.get("timeout", min(DEFAULT_TIMEOUT, interval))

@@ -130,6 +130,7 @@ class ProbeBook:
             if loc and layer.child(loc[0]) is not None:
                 path = real_path(loc, layer)
                 forbidden = detail["type"] == "extra_forbidden"
+                text = message(detail, protocol.options, layer.at(*path).value)
                 self._problems.error(layer.key(*path) if forbidden else layer.at(*path).position, text)
                 return
         if place is None:

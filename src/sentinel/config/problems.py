@@ -47,15 +47,19 @@ class Problems:
         self._errors: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
         self._secrets: set[str] = set()
+        self._settled: set[Position] = set()
 
     def conceal(self, secret: str) -> None:
         """Never show this text; a text of one or two characters would blot out half of every message."""
         if len(secret) > 2:
             self._secrets.add(secret)
 
-    def error(self, position: Position, message: str) -> None:
-        """The configuration is refused."""
-        self._errors[self._problem(position, message)] = None
+    def error(self, position: Position, message: str, *, last: bool = False) -> None:
+        """The configuration is refused.  After the ``last`` error at a position, more of them there say nothing new."""
+        if position not in self._settled:
+            self._errors[self._problem(position, message)] = None
+        if last:
+            self._settled.add(position)
 
     def warning(self, position: Position, message: str) -> None:
         """The configuration works, but hardly as it was meant."""

@@ -52,7 +52,7 @@ class Secrets:
             try:
                 value = self.look_up(found[2], found[3])
             except Missing as error:
-                problems.error(scalar.position, f"${{{found[2]}:{found[3]}}}: {error}")
+                problems.error(scalar.position, f"${{{found[2]}:{found[3]}}}: {error}", last=True)
                 return ""
             problems.conceal(value)
             return value
@@ -100,13 +100,15 @@ def _read(path: Path, *, private: bool = False) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Missing(f"cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Missing("is no regular file")
         if private and status.st_mode & stat.S_IRWXO:
             raise Missing(f"everybody may read or change it: chmod 600 {path}")
-        data = file.read(MAX_BYTES + 1)
+        data = os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES:
         raise Missing(f"is larger than {MAX_BYTES // 1024} KiB")
     try:

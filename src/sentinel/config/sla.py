@@ -40,7 +40,7 @@ Patterns = Annotated[
 
 
 class SelectorEntry(Section):
-    """Which checks: every field that is given must match, within a field one pattern is enough (``hall-*``)."""
+    """Which checks: every field that is given must match, within a field one pattern is enough (`hall-*`)."""
 
     check: Patterns = Field(default=(), description="Ids of checks, `<target>.<check name>`.")
     target: Patterns = Field(default=(), description="Ids of targets.")

@@ -6,8 +6,10 @@ entries are taken out: so the references of the good ones can be checked in the 
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -47,7 +49,7 @@ def salvage(model: type[Model], node: Node, problems: Problems) -> tuple[Model |
 def report(detail: ErrorDetails, model: type[BaseModel], node: Node, problems: Problems) -> None:
     """One error of pydantic's as a problem at the node that it speaks of."""
     path = real_path(detail["loc"], node)
-    problems.error(_position(detail, path, node), message(detail, model))
+    problems.error(_position(detail, path, node), message(detail, model, node.at(*path).value))
 
 
 def real_path(loc: Sequence[Step], node: Node) -> tuple[Step, ...]:
@@ -78,8 +80,8 @@ def _position(detail: ErrorDetails, path: tuple[Step, ...], node: Node) -> Posit
     return node.at(*path).position
 
 
-def message(detail: ErrorDetails, model: type[BaseModel]) -> str:  # noqa: C901, PLR0911, PLR0912 - one line a kind of error
-    """What is wrong, in an operator's words; never shows the value, which may be a secret."""
+def message(detail: ErrorDetails, model: type[BaseModel], value: Any = None) -> str:  # noqa: C901, PLR0911, PLR0912 - one line a kind of error
+    """What is wrong, in an operator's words; never shows ``value``, what was given, which may be a secret."""
     kind, context, loc = detail["type"], detail.get("ctx", {}), detail["loc"]
     last = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
@@ -89,7 +91,10 @@ def message(detail: ErrorDetails, model: type[BaseModel]) -> str:  # noqa: C901,
     if kind == "value_error":
         return str(context.get("error", detail["msg"]))
     if kind in ("literal_error", "enum"):
-        return f"must be one of {str(context.get('expected', '')).replace(' or ', ', ')}"
+        words = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        near = get_close_matches(value.lower(), words, n=1, cutoff=0.75) if isinstance(value, str) else []
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        return f"must be one of {', '.join(f'`{word}`' for word in words)}{hint}"
     if kind in ("string_type", "string_sub_type"):
         return "text is expected (a number or true/false as text needs quotes)"
     if kind in ("list_type", "tuple_type", "set_type", "frozen_set_type"):
@@ -111,9 +116,9 @@ def message(detail: ErrorDetails, model: type[BaseModel]) -> str:  # noqa: C901,
     if kind == "less_than":
         return f"must be less than {context['lt']}"
     if kind in ("too_short", "string_too_short"):
-        return f"must have at least {context.get('min_length')} {_things(kind)}"
+        return f"must have at least {context.get('min_length')} {_things(kind, context)}"
     if kind in ("too_long", "string_too_long"):
-        return f"must have at most {context.get('max_length')} {_things(kind)}"
+        return f"must have at most {context.get('max_length')} {_things(kind, context)}"
     if kind == "string_pattern_mismatch":
         return _pattern(str(context.get("pattern", "")))
     if kind == "timezone_aware":
@@ -123,8 +128,9 @@ def message(detail: ErrorDetails, model: type[BaseModel]) -> str:  # noqa: C901,
     return detail["msg"][:1].lower() + detail["msg"][1:]
 
 
-def _things(kind: str) -> str:
-    return "characters" if kind.startswith("string") else "entries"
+def _things(kind: str, context: Mapping[str, Any]) -> str:
+    collections = ("List", "Tuple", "Set", "Frozenset", "Dictionary")
+    return "entries" if not kind.startswith("string") and context.get("field_type") in collections else "characters"
 
 
 def _pattern(pattern: str) -> str:
@@ -218,7 +224,7 @@ def _without(node: Node, cuts: Iterable[tuple[Step, ...]], removed: set[str]) ->
             for key, child in node.value.items()
             if key not in here
         }
-        return Node(node.position, kept, node.keys)
+        return Node(node.position, kept, node.keys, spoilt=bool(here) or node.spoilt)
     if isinstance(node.value, list):
         for index in here:
             if isinstance(index, int):
@@ -228,7 +234,7 @@ def _without(node: Node, cuts: Iterable[tuple[Step, ...]], removed: set[str]) ->
             for index, child in enumerate(node.value)
             if index not in here
         ]
-        return Node(node.position, items)
+        return Node(node.position, items, spoilt=bool(here) or node.spoilt)
     return node
 
 

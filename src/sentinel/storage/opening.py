@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import apsw
 import structlog
 
-from sentinel.storage import rows, schema
+from sentinel.storage import queries, rows, schema
 from sentinel.storage.schema import StoreRefused
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,18 @@ BROKEN: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 """What SQLite raises where the file is not what it wrote."""
 
 _SIDE_FILES = ("", "-wal", "-shm")
-# Parents before children; what is only for charts (roll-ups) stays in the file that was set aside.
-_SALVAGED = ("incidents", "transitions", "notices", "statuses", "retrievals", "channel_states", "marks")
+_CHANNEL_STATE = "channel, sent, broken_until"
+# Parents before children: columns, and what reads them.  Roll-ups, only for charts, stay in the file set aside.
+_SALVAGED: Final[Mapping[str, tuple[str, Callable[[rows.Row], object]]]] = {
+    "incidents": (rows.INCIDENT, rows.incident_of),
+    "transitions": (rows.TRANSITION, rows.transition_of),
+    "notices": (f"number, {rows.NOTICE}", lambda row: rows.notice_of(row[1:])),
+    "statuses": (f"number, {rows.STATUS}", lambda row: rows.status_of(row[1:])),
+    "retrievals": (rows.RETRIEVAL, rows.retrieval_of),
+    "channel_states": (_CHANNEL_STATE, rows.channel_state_of),
+    "marks": ("name, value", lambda row: float(row[1])),
+}
+_UNREADABLE = (ValueError, KeyError, TypeError, IndexError)  # UnicodeDecodeError is a ValueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,15 @@ def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     return connection
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file the path means at the moment; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _open_sound(path: Path, now: float) -> apsw.Connection:
     try:
         # Made here and not by SQLite: its own would be readable by everybody; -wal and -shm take after it.
@@ -101,9 +121,10 @@ def _open_sound(path: Path, now: float) -> apsw.Connection:
             raise StoreRefused(f"{path}: this file system does not let SQLite use WAL (it offers {mode})")
         # FULL: the log is flushed at each commit.  The log is cut back to 64 MiB after a checkpoint.
         connection.execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
-        require_integrity(connection)
+        _require_integrity(connection)
         for name in schema.migrate(connection, now):
             log.info("store_migrated", step=name)
+        _require_readable(connection)
     except BaseException as error:
         connection.close()
         if isinstance(error, apsw.Error) and not isinstance(error, BROKEN):
@@ -112,12 +133,20 @@ def _open_sound(path: Path, now: float) -> apsw.Connection:
     return connection
 
 
-def require_integrity(connection: apsw.Connection) -> None:
-    """Read the whole file and check it.
+def verify(path: Path) -> None:
+    """Read the whole file as it lies on the disk, past the caches of open connections.
 
     Raises:
-        apsw.CorruptError: it is broken.
+        apsw.CorruptError: it is broken; or another of ``BROKEN``.
     """
+    connection = connect(path, read_only=True)
+    try:
+        _require_integrity(connection)
+    finally:
+        connection.close()
+
+
+def _require_integrity(connection: apsw.Connection) -> None:
     started = time.monotonic()
     problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
     if problems != ["ok"]:
@@ -125,6 +154,16 @@ def require_integrity(connection: apsw.Connection) -> None:
     if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
         raise apsw.CorruptError("a transition belongs to no incident")
     log.debug("store_checked", seconds=round(time.monotonic() - started, 3))
+
+
+def _require_readable(connection: apsw.Connection) -> None:
+    """What the daemon goes on from must be more than valid SQLite: a flipped byte may lie in a text."""
+    try:
+        queries.restored(connection)
+        for _ in queries.outbox(connection):
+            pass
+    except _UNREADABLE as error:
+        raise apsw.CorruptError(f"a row cannot be read: {type(error).__name__}") from error
 
 
 def _set_aside(path: Path, now: float) -> Path:
@@ -150,28 +189,38 @@ def _salvage(connection: apsw.Connection, quarantine: Path) -> dict[str, int]:
     except apsw.Error:
         return {}
     try:
-        for table in _SALVAGED:
-            saved[table] = sum(_copy(source, connection, table, order) for order in ("ASC", "DESC"))
+        for table, (columns, reads) in _SALVAGED.items():
+            saved[table] = sum(_copy(source, connection, table, columns, reads, order) for order in ("ASC", "DESC"))
     finally:
         source.close()
     return saved
 
 
-def _copy(source: apsw.Connection, connection: apsw.Connection, table: str, order: str) -> int:
+def _copy(
+    source: apsw.Connection,
+    connection: apsw.Connection,
+    table: str,
+    columns: str,
+    reads: Callable[[rows.Row], object],
+    order: str,
+) -> int:
     # From both ends: a broken page in the middle hides neither the oldest rows nor the newest.
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    wanted = ", ".join(columns)
-    key = columns[0]
-    put = rows.insert(table, wanted).replace("INSERT", "INSERT OR IGNORE", 1)
+    put = rows.insert(table, columns).replace("INSERT", "INSERT OR IGNORE", 1)
+    key = columns.partition(",")[0]
     count = 0
     with connection:
         try:
-            for row in source.execute(f"SELECT {wanted} FROM {table} ORDER BY {key} {order}"):  # noqa: S608 - our own
-                try:
-                    connection.execute(put, row)
-                except apsw.ConstraintError:
-                    continue
-                count += connection.changes()
-        except (apsw.Error, UnicodeDecodeError):
-            return count
+            for row in source.execute(f"SELECT {columns} FROM {table} ORDER BY {key} {order}"):  # noqa: S608 - our own
+                count += _put(connection, put, row, reads)
+        except (apsw.Error, *_UNREADABLE) as error:
+            log.warning("store_salvage_ended", table=table, order=order, reason=f"{type(error).__name__}: {error}")
     return count
+
+
+def _put(connection: apsw.Connection, put: str, row: rows.Row, reads: Callable[[rows.Row], object]) -> int:
+    try:
+        reads(row)
+        connection.execute(put, row)
+    except (apsw.ConstraintError, apsw.MismatchError, *_UNREADABLE):
+        return 0
+    return connection.changes()

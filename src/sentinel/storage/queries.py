@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import apsw
 
@@ -70,6 +70,12 @@ def restored(connection: apsw.Connection) -> Restored:
 def notices_due(connection: apsw.Connection, channel: str, now: float, limit: int) -> Sequence[Notice]:
     """In the order in which they were committed."""
     return [rows.notice_of(row) for row in connection.execute(_DUE, (channel, now, limit))]
+
+
+def outbox(connection: apsw.Connection) -> Iterator[Notice]:
+    """Every message that waits."""
+    sql = f"SELECT {rows.NOTICE} FROM notices WHERE status = 'queued'"  # noqa: S608 - the same
+    return (rows.notice_of(row) for row in connection.execute(sql))
 
 
 def next_due(connection: apsw.Connection, channel: str) -> float | None:

@@ -46,7 +46,7 @@ def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -
 
 def _oldest_period(connection: apsw.Connection, width: int, before: float) -> int:
     connection.execute(
-        "DELETE FROM rollups WHERE width = ?1 AND at < ?2 AND at = (SELECT min(at) FROM rollups WHERE width = ?1)",
+        "DELETE FROM rollups WHERE width = ?1 AND at <= ?2 AND at = (SELECT min(at) FROM rollups WHERE width = ?1)",
         (width, before - width),
     )
     return connection.changes()

@@ -81,9 +81,10 @@ async def open_store(path: Path, clock: Clock, *, retention: Retention | None = 
         try:
             yield store
         finally:
+            # The reader first: only the writer may be the last, who moves the log into the database and removes it.
+            await loop.run_in_executor(readers, store._close)  # noqa: SLF001 - the same
             if not await loop.run_in_executor(None, writer.close, CLOSE_WITHIN):
                 log.error("store_closed_with_work_left", waiting=writer.waiting, failing=writer.failing)
-            await loop.run_in_executor(readers, store._leave)  # noqa: SLF001 - the same
     finally:
         readers.shutdown(wait=False)
         os.close(descriptor)
@@ -96,6 +97,7 @@ class SqliteStore:
         self._path, self._writer, self._readers = path, writer, readers
         self._reading: apsw.Connection | None = None  # the reader thread's alone
         self._generation = 0
+        self._closed = False
         self.found = Restored()
 
     @property
@@ -212,17 +214,25 @@ class SqliteStore:
             return await loop.run_in_executor(self._readers, partial(self._query, query, *args, **kwargs))
         except opening.BROKEN as error:
             # The writer decides, and sets the file aside where it is broken indeed.
-            self._writer.submit(opening.require_integrity).add_done_callback(asyncio.Future.exception)
+            self._writer.submit(lambda _connection: opening.verify(self._path)).add_done_callback(
+                asyncio.Future.exception
+            )
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
 
     def _query(self, query: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise StoreFailed("the store is closed")
         if self._reading is None or self._generation != self._writer.generation:
             self._leave()
             self._generation = self._writer.generation
             self._reading = opening.connect(self._path, read_only=True)
         return query(self._reading, *args, **kwargs)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._leave()
 
     def _leave(self) -> None:
         if self._reading is not None:

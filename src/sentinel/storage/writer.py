@@ -63,6 +63,7 @@ class Writer:
     ) -> None:
         self._path, self._clock, self._retention = path, clock, retention
         self._connection: apsw.Connection | None = connection
+        self._identity = opening.identity(path)
         self._most_kept = most_kept
         self._loop = asyncio.get_running_loop()
         self._condition = threading.Condition()
@@ -181,6 +182,9 @@ class Writer:
         self, group: list[Job], taken: Mapping[rollups.Key, rollups.Figures], *, housekeeping: bool
     ) -> list[tuple[Job, Exception | None]]:
         connection = self._connection = self._connection or self._reopen()
+        if opening.identity(self._path) != self._identity:
+            # SQLite goes on writing into a file that nobody will find again.
+            raise apsw.CantOpenError("the database file was moved or deleted")
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [(job, self._apply(connection, job)) for job in group]
@@ -200,20 +204,24 @@ class Writer:
     def _reopen(self) -> apsw.Connection:
         connection, rebuilt = opening.open_database(self._path, self._clock.now())
         self.rebuilt = rebuilt or self.rebuilt
+        self._identity = opening.identity(self._path)
         self.generation += 1
         return connection
 
     @staticmethod
     def _apply(connection: apsw.Connection, job: Job) -> Exception | None:
+        # A job that fails by its own fault leaves the others alone.
+        connection.execute("SAVEPOINT job")
         try:
-            with connection:  # a savepoint: a job that fails by its own fault leaves the others alone
-                job.work(connection)
-        except _ITS_OWN as error:
+            job.work(connection)
+        except Exception as error:
+            if isinstance(error, apsw.Error) and not isinstance(error, _ITS_OWN):
+                raise  # the disk's doing: SQLite may have rolled back everything, savepoints and all
+            connection.execute("ROLLBACK TO job")
             return error
-        except apsw.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - a value that cannot be encoded
-            return error
+        finally:
+            if connection.in_transaction:
+                connection.execute("RELEASE job")
         return None
 
     def _failed(self, error: Exception) -> None:

@@ -353,7 +353,7 @@ async def test_a_channel_that_hangs_or_has_a_defect_fails_the_attempt(
         await store.commit(Commit(notices=[notice("i1", 1, "hanging"), notice("i1", 1, "defective")]))
         await asyncio.sleep(25)
         assert defective.ids == ["i1-1"]
-        await asyncio.sleep(10)
+        await asyncio.sleep(15)
         assert delivery.figures["hanging"].last_error == "no end within 30 s"
     assert "SECRET" not in capsys.readouterr().out
 

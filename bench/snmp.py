@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import math
 import sys
 import tempfile
 import threading
@@ -31,8 +32,9 @@ from sentinel.protocols.snmp.profile import load, shipped
 from tests.support.snmpd import Snmpd, serve
 
 AT_ONCE = 16
+SLICES = 4  # each side's work is cut up and done in turns, so that the machine's mood hits both
 GET_LIMIT = 0.3  # of snmp_exporter's CPU
-WALK_LIMIT = 0.6
+WALK_LIMIT = 0.4
 
 FIVE = {
     "uptime_seconds": ("1.3.6.1.2.1.1.3.0", "timeticks"),
@@ -184,8 +186,8 @@ def _exporter(pid: int, port: int, module: str, agent: Snmpd, count: int) -> tup
 def main() -> int:
     """Measure both sides for each kind of work, alternating, and compare."""
     parser = options("snmp", __doc__ or "")
-    parser.add_argument("--gets", type=int, default=8_000, help="GETs of five OIDs for each version")
-    parser.add_argument("--walks", type=int, default=800, help="walks of the interface table")
+    parser.add_argument("--gets", type=int, default=12_800, help="GETs of five OIDs for each version")
+    parser.add_argument("--walks", type=int, default=1_600, help="walks of the interface table")
     chosen = parser.parse_args()
     figures: dict[str, float] = {}
     ratios: dict[str, tuple[float, float]] = {}
@@ -214,15 +216,18 @@ def main() -> int:
         )
         with running(command, ready=lambda: accepts("127.0.0.1", port), log=Path(name) / "exporter.log") as exporter:
             for kind in kinds:
-                measured = {
-                    "sentinel": uvloop.run(_ours(agent.port, kind.options, kind.count)),
-                    "snmp_exporter": _exporter(exporter.pid, port, kind.name, agent, kind.count),
+                sides = {
+                    "sentinel": lambda: uvloop.run(_ours(agent.port, kind.options, kind.count // SLICES)),  # noqa: B023 - called in this turn
+                    "snmp_exporter": lambda: _exporter(exporter.pid, port, kind.name, agent, kind.count // SLICES),  # noqa: B023
                 }
-                for side, (used, outcomes) in measured.items():
+                for side in [*sides] * SLICES:
+                    used, outcomes = sides[side]()
                     if set(outcomes) != {"ok"}:
                         sys.exit(f"snmp: {side}, {kind.name}: {dict(outcomes)}: nothing was measured")
-                    figures[f"{side} {kind.name}, CPU ms per 1,000"] = used / outcomes.total() * 1e6
-                ours, theirs = (figures[f"{side} {kind.name}, CPU ms per 1,000"] for side in measured)
+                    key = f"{side} {kind.name}, CPU ms per 1,000"
+                    # The least of the slices: what else runs on the machine can only add to it.
+                    figures[key] = min(used / outcomes.total() * 1e6, figures.get(key, math.inf))
+                ours, theirs = (figures[f"{side} {kind.name}, CPU ms per 1,000"] for side in sides)
                 ratios[kind.name] = (ours / theirs, kind.limit)
     return finish("snmp", {**figures}, ratios, chosen.json)
 

@@ -134,7 +134,7 @@ async def test_v3_learns_the_time_again_after_a_pause(agent: support.Snmpd, monk
     assert "login" in seen.stages
 
 
-@pytest.mark.parametrize("replaced", [False, True], ids=["another boot", "another engine"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["same engine", "another engine"])
 async def test_v3_survives_a_restart_of_the_agent(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

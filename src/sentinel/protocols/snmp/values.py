@@ -24,6 +24,8 @@ def number(raw: Raw) -> float | None:
 
     An integer stays one: a Counter64 has more digits than a float.
     """
+    if type(raw) is int:  # nearly always
+        return raw
     if isinstance(raw, bytes):
         layout = _OPAQUE.get(raw[:3])
         if layout and len(raw) == layout[1]:

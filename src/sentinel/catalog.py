@@ -99,7 +99,7 @@ class _Shelf(Generic[Kind]):
             try:
                 loaded = point.load()
             except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises, we say whose it is
-                self._broken.append(Broken(origin, 1, _words(error)))
+                self._broken.append(Broken(origin, 1, f"cannot be imported: {_words(error)}"))
                 continue
             if isinstance(loaded, ModuleType):
                 self.declared(loaded, origin)

@@ -219,6 +219,7 @@ class Line:
         return True
 
     def _settle(self, ping: Ping) -> None:
+        ping.last = time.monotonic_ns()
         ping.settled += 1
         if ping.settled == ping.count:
             self._settled(ping)

@@ -168,7 +168,7 @@ def shipped() -> Path:
 def directories(context: Mapping[str, Any] | None) -> tuple[Path, ...]:
     """Where to look, from pydantic's validation context."""
     given = (context or {}).get("profiles")
-    if given is None:
+    if not given:
         return (shipped(),)
     return tuple(given) if isinstance(given, Sequence) else (Path(given),)
 

@@ -22,7 +22,7 @@ def shown(text: str, limit: int = 200) -> str:
 
 
 def span(seconds: float, words: Words) -> str:
-    """A length of time in its two largest units: ``3 小时 12 分``; wall.js says the same in the same way."""
+    """A length of time for ten metres away: ``45 秒``, ``12 分``, ``3 小时 12 分``; wall.js says it in the same way."""
     whole = max(0, int(seconds))
     for size, unit, smaller, small in (
         (86400, "day", 3600, "hour"),

@@ -17,7 +17,7 @@ function now() {
   return Date.now() / 1000 + ahead;
 }
 
-// The same as text.span on the server: the two largest units.
+// The same as text.span on the server.
 function span(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   for (const [size, unit, smaller, small] of [[86400, "day", 3600, "hour"], [3600, "hour", 60, "minute"], [60, "minute", 1, ""]]) {

@@ -45,10 +45,23 @@ async def measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> M
         failure = error.failure
     except OSError as error:  # TimeoutError, the deadline's, is one
         failure = failure_of(run.current, error)
-    except Exception as error:
-        log.exception("probe.defect", check=check.id, protocol=protocol.name)
-        failure = Failure(run.current, "internal_error", type(error).__name__)
+    except asyncio.CancelledError as error:
+        if _cancelled():
+            raise
+        failure = _defect(error, check, protocol, run)  # something that it awaited was cancelled under its hands
+    except Exception as error:  # noqa: BLE001 - whatever a protocol raises is a defect of its own
+        failure = _defect(error, check, protocol, run)
     return Measurement(clock.monotonic() - started, failure, run.stages, run.values, run.facts)
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _defect(error: BaseException, check: Check, protocol: Protocol, run: Run) -> Failure:
+    log.error("probe.defect", check=check.id, protocol=protocol.name, exc_info=error)
+    return Failure(run.current, "internal_error", type(error).__name__)
 
 
 def observe(check: Check, measurement: Measurement, *, scheduled_at: float, started_at: float) -> Observation:
@@ -89,6 +102,7 @@ class Runner:
         self._accept = accept
         self._gate = Gate(self._room)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self.finished: Callable[[Entry], None] = _ignore
 
     @property
@@ -122,7 +136,11 @@ class Runner:
             self._sweep(self._protocols[name], swept)
 
     async def stop(self) -> None:
-        """Cancel what is under way and wait until it is gone; nothing of it is accepted."""
+        """Cancel what is under way and wait until it is gone; from now on nothing is started and nothing accepted.
+
+        Services that are closed afterwards report their open exchanges as overdue: that is our stop, not a fact.
+        """
+        self._stopped = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -139,6 +157,9 @@ class Runner:
         keys = (("host", check.target.address), ("zone", check.target.zone), ("protocol", protocol.name))
 
         def go() -> None:
+            if entry.gone or self._stopped:
+                self._gate_later(keys)
+                return
             waited = self._clock.monotonic() - entry.due
             if waited > PATIENCE + check.timeout:
                 self._gate_later(keys)
@@ -167,27 +188,30 @@ class Runner:
         sweep = protocol.sweep
         if sweep is None:
             return
-        by_check = {entry.check.id: entry for entry in entries}
+        under_way = {entry.check.id: entry for entry in entries}
 
         def done(check: Check, measurement: Measurement) -> None:
-            self._emit(by_check[check.id], measurement, measurement.took)
+            entry = under_way.pop(check.id, None)
+            if entry is not None:  # a result for each start, also where a protocol reports one twice
+                self._emit(entry, measurement, measurement.took)
 
         try:
             sweep(self._services.get(protocol.name), [entry.check for entry in entries], done)
         except Exception as error:
             log.exception("sweep.defect", protocol=protocol.name)
             failure = Failure("probe", "internal_error", type(error).__name__)
-            for entry in entries:
-                if entry.running:
-                    self._emit(entry, Measurement(0.0, failure), 0.0)
+            while under_way:
+                self._emit(under_way.popitem()[1], Measurement(0.0, failure), 0.0)
 
     def _emit(self, entry: Entry, measurement: Measurement, took: float) -> None:
-        if entry.gone:
+        if entry.gone or self._stopped:
             return
         wall, mono = self._clock.now(), self._clock.monotonic()
         observation = observe(entry.check, measurement, scheduled_at=wall - (mono - entry.due), started_at=wall - took)
         try:
             self._accept(observation)
+        except Exception:  # one check's judgement must not end the sweep that other checks wait for
+            log.exception("accept.defect", check=entry.check.id)
         finally:
             self.finished(entry)
 

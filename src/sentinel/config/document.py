@@ -24,12 +24,15 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.scanner import Scanner
 
 from sentinel.config.problems import Position
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 40
 MAX_NODES: Final = 250_000
+
+_DEEP = f"is nested more than {MAX_DEPTH} deep"
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
@@ -134,14 +137,35 @@ def parse(data: bytes, name: str) -> Node:
     """
     text = _decode(data, name)
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
     try:
         return _compose(yaml.parse(text), name)
+    except _TooDeep as error:
+        mark = error.problem_mark
+        raise Unreadable(Position(name, mark.line + 1, mark.column + 1), _DEEP) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = Position(name, mark.line + 1, mark.column + 1) if mark else Position(name)
         raise Unreadable(position, f"is not YAML: {error.problem or error.context}") from error
     except (YAMLError, ValueError) as error:
         raise Unreadable(Position(name), f"is not YAML: {type(error).__name__}") from error
+
+
+class _TooDeep(MarkedYAMLError):
+    """Brackets in brackets past the limit."""
+
+
+class _Scanner(Scanner):
+    """Stops at the bracket that is too deep.
+
+    The scanner looks 1,024 characters ahead for a key, and for each bracket at all those before it: with nothing but
+    brackets that is a second of work before the composer sees the first of them.
+    """
+
+    def fetch_flow_collection_start(self, *arguments: Any, **named: Any) -> None:
+        if self.flow_level >= MAX_DEPTH:
+            raise _TooDeep(problem_mark=self.reader.get_mark())
+        super().fetch_flow_collection_start(*arguments, **named)
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -199,7 +223,7 @@ class _Composer:
 
     def begin(self, node: Node) -> None:
         if len(self.open) >= MAX_DEPTH:
-            raise Unreadable(node.position, f"is nested more than {MAX_DEPTH} deep")
+            raise Unreadable(node.position, _DEEP)
         if self.open and isinstance(self.open[-1].value, dict) and self.waiting[-1] is None:
             raise Unreadable(node.position, "a key must be text")
         self.add(node)

@@ -107,9 +107,11 @@ def test_the_place_of_a_byte_that_is_no_utf8() -> None:
 
 
 def test_depth_up_to_the_limit_is_accepted() -> None:
-    parse(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "f")
-    with pytest.raises(Unreadable):
-        parse(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "f")
+    for opening, closing in ((b"[", b"]"), (b"{a: ", b"}"), (b"- ", b"")):
+        parse(opening * MAX_DEPTH + b"1" + closing * MAX_DEPTH, "f")
+        with pytest.raises(Unreadable, match="is nested more than 40 deep") as refused:
+            parse(opening * (MAX_DEPTH + 1) + b"1" + closing * (MAX_DEPTH + 1), "f")
+        assert refused.value.position.column == MAX_DEPTH * len(opening) + 1
 
 
 _HUNGRY = """

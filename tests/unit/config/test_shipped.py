@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,19 @@ def test_the_promises_are_there(shipped: Configuration) -> None:
     certificate = rules["certificate-expiring"].predicate
     assert isinstance(certificate, Threshold)
     assert [certificate.below, *(limit for limit, _ in certificate.severity_at)] == [30, 14, 7]
+
+
+def test_the_examples_in_comments_are_right(tmp_path: Path, catalog: Catalog) -> None:
+    shutil.copytree(CONFIG, tmp_path / "config")
+    path = tmp_path / "config" / "alerting.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = lines.index("# channels:")
+    example = [line[2:] for line in lines[start:] if line.startswith("#")]
+    text = re.sub(r"\$\{(credential|file):[^}]*\}", "https://198.51.100.1/", "\n".join(example))
+    path.write_text(text, encoding="utf-8")
+    found = load(tmp_path / "config", ROOT / "probes", catalog=catalog)
+    assert (len(found.channels), len(found.routes)) == (3, 2)
+    assert found.warnings == ()
 
 
 def test_names_are_chinese(shipped: Configuration) -> None:

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 from prometheus_client import CollectorRegistry
-from pydantic.fields import FieldInfo
 
 from sentinel.catalog import Catalog, discover
 from sentinel.cli.main import app
 from sentinel.config.document import read
-from sentinel.config.reference import markdown
+from sentinel.config.reference import markdown, table
 from sentinel.config.schema import schemas
 from sentinel.domain.failure import CODES, LOCAL_CODES, STAGES
 from sentinel.domain.words import CODES as CODE_WORDS
@@ -67,17 +65,13 @@ def documents(catalog: Catalog) -> Iterator[tuple[Path, str]]:
 
 def page(protocol: Protocol) -> str:
     """One protocol."""
-    rows = [
-        f"| `{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |"
-        for name, field in protocol.options.model_fields.items()
-    ]
     parts = [
         f"# {protocol.name}\n\n{NOTE}\n{protocol.summary}\n",
         f"Needs: {protocol.needs}\n" if protocol.needs else "",
         "An OK run has retrieved a picture: the retrieval promise is counted from it.\n"
         if protocol.retrieves_picture
         else "",
-        "## Options\n\n| option | type | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n",
+        "## Options\n\n" + table(protocol.options.model_json_schema(by_alias=True)),
         "## Values\n\n" + _values(protocol),
         "## Probes that use it\n\n" + "\n".join(_probes(protocol.name)) + "\n",
         f"Try it: `sentinel probe {protocol.name} ADDRESS [--OPTION VALUE …]`\n",
@@ -197,16 +191,16 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
+def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # typer carries a click of its own
+    if hasattr(command, "commands"):
         for child, one in command.commands.items():
             yield from _walk(f"{name} {child}", one)
     else:
         yield name, command
 
 
-def _usage(parameter: click.Parameter) -> str:
-    if isinstance(parameter, click.Argument):
+def _usage(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
         said = (parameter.metavar or parameter.name or "").upper()
         return said if parameter.required else f"[{said}]"
     flag = getattr(parameter, "is_flag", False)
@@ -215,18 +209,6 @@ def _usage(parameter: click.Parameter) -> str:
 
 def _paragraphs(help_: str) -> str:
     return "\n".join(line.strip() for line in help_.strip().splitlines()) + "\n"
-
-
-def _type(field: FieldInfo) -> str:
-    annotation = field.annotation
-    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return _cell(name.replace("typing.", "").replace("sentinel.sdk.patterns.", "").replace("NoneType", "none"))
-
-
-def _default(field: FieldInfo) -> str:
-    return (
-        "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`".replace("|", "\\|")
-    )
 
 
 def _cell(text_: str) -> str:

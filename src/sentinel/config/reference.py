@@ -59,10 +59,10 @@ def markdown(catalog: Catalog) -> str:
     for name, schema in schemas(catalog).items():
         file = "probes/*.yaml" if name == "probes" else f"{name}.yaml"
         parts.append(f"## {file}\n\n{_INTRODUCTIONS[name]}\n")
-        parts.append(_table(schema))
+        parts.append(table(schema))
         for title, definition in _definitions(schema["$defs"]):
             parts.append(f"### {title}\n\n{_one_line(definition.get('description', ''))}\n")
-            parts.append(_table(definition))
+            parts.append(table(definition))
     return "\n".join(parts)
 
 
@@ -81,7 +81,8 @@ def _title(name: str) -> str:
     return words.removesuffix(" entry")
 
 
-def _table(schema: Mapping[str, Any]) -> str:
+def table(schema: Mapping[str, Any]) -> str:
+    """The keys of an object's JSON Schema as a Markdown table."""
     required = set(schema.get("required", ()))
     lines = ["| key | value | default | |", "|---|---|---|---|"]
     for key, each in schema.get("properties", {}).items():

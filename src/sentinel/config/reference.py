@@ -92,7 +92,7 @@ def table(schema: Mapping[str, Any]) -> str:
 
 
 def _default(schema: Mapping[str, Any]) -> str:
-    if schema.get("format") == "password" or schema.get("default", "") in ("", [], {}):
+    if schema.get("format") == "password" or schema.get("default") in (None, "", [], {}):
         return ""
     value = schema["default"]
     if isinstance(value, bool):

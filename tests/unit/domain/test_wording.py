@@ -264,3 +264,8 @@ def test_a_test_message_needs_nothing_done() -> None:
     assert (told.id, told.event, told.ended_at) == ("test-20261122-1", Event.TEST, None)
     assert "无需处理" in told.text
     assert "nothing has to be done" in trial_message("t", NOON, "en").text
+
+
+def test_few_dependents_are_all_named() -> None:
+    told = message(INCIDENT, OPENED, Context(dependents=("终端1", "终端2")), "zh-CN")
+    assert "影响：下联 2 个对象：终端1、终端2\n" in told.text

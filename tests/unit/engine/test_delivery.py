@@ -11,7 +11,7 @@ from sentinel.domain.incident import Incident, State, Telling
 from sentinel.domain.notice import Event, Message, Notice, NoticeStatus
 from sentinel.domain.rule import Severity
 from sentinel.engine.delivery import Delivery, Outlet
-from sentinel.engine.ports import Commit, Settled, StoreFailed
+from sentinel.engine.ports import ChannelState, Commit, Settled, StoreFailed
 from sentinel.sdk.channel import Answer, Channel, ChannelOptions, NotDelivered, Post
 from sentinel.storage.sqlite import SqliteStore, open_store
 from tests.support.virtual_time import VirtualTimeLoop
@@ -467,3 +467,52 @@ async def test_nobody_claims_before_the_receiver_accepts(store: SqliteStore) -> 
         await store.commit(Commit(notices=[notice("i1")]))
         await asyncio.sleep(6)
     assert seen == [NoticeStatus.QUEUED]
+
+
+async def test_a_limiter_that_cannot_be_saved_still_limits(store: SqliteStore) -> None:
+    receiver = Receiver(per_minute=2)
+
+    class Forgetful(Unwritable):
+        async def save_channel_state(self, _state: ChannelState) -> None:
+            raise StoreFailed("disk full")
+
+    async with delivering(Forgetful(store), receiver.outlet()):
+        await store.commit(Commit(notices=[notice(f"i{n}") for n in range(5)]))
+        await asyncio.sleep(30)
+        assert len(receiver.came) == 2
+        await asyncio.sleep(100)
+        assert len(receiver.came) == 5
+
+
+async def test_a_defect_of_ours_ends_no_channel(store: SqliteStore) -> None:
+    receiver = Receiver()
+    broken = [True]
+
+    class Defective(Unwritable):
+        def __getattr__(self, name: str) -> Any:
+            if broken[0] and name == "notices_due":
+                raise KeyError(name)
+            return super().__getattr__(name)
+
+    async with delivering(Defective(store), receiver.outlet()):
+        await store.commit(Commit(notices=[notice("i1")]))
+        await asyncio.sleep(3)
+        broken[0] = False
+        await asyncio.sleep(7)
+        assert receiver.ids == ["i1-1"]
+
+
+async def test_a_batch_in_which_one_is_refused_stops_where_the_receiver_rests(store: SqliteStore) -> None:
+    def verdict(message: Message) -> BaseException | None:
+        if message.id == "i1-1":
+            return NotDelivered("answered 400", permanent=True)
+        return NotDelivered("answered 429", retry_after=50.0) if len(receiver.tried) < 8 else None
+
+    receiver = Receiver(batch=10, verdict=verdict)
+    async with delivering(store, receiver.outlet()):
+        await store.commit(Commit(notices=[notice(f"i{n}") for n in range(1, 6)]))
+        await asyncio.sleep(40)
+        assert len(receiver.tried) == 5 + 2
+        await asyncio.sleep(100)
+        assert sorted(receiver.ids) == [f"i{n}-1" for n in range(2, 6)]
+        assert await store.undelivered() == {"desk": 1}

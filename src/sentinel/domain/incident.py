@@ -1,6 +1,6 @@
 """Incidents: an open problem, told once, resolved once.
 
-``step`` is the whole state machine, pure: (incident or None, verdict, standing, now) in, (incident, transitions) out.
+``step`` is the whole state machine, pure: (incident or None, verdict, dependency) in, (incident, transition) out.
 
 =============  ==================================================================================
 telling        meaning
@@ -201,7 +201,8 @@ def undecided(incident: Incident, at: float) -> tuple[Incident, Transition | Non
 def close(incident: Incident, at: float, reason: str, verdict: Verdict | None = None) -> tuple[Incident, Transition]:
     """Resolve; people are told exactly where they were told of the opening."""
     told = incident.telling is Telling.TOLD
-    ended = replace(incident, state=State.RESOLVED, resolved_at=at, version=incident.version + 1)
+    ended_at = max(at, incident.began_at)  # a clock that was put back makes no negative duration
+    ended = replace(incident, state=State.RESOLVED, resolved_at=ended_at, version=incident.version + 1)
     return ended, Transition(
         incident.id,
         ended.version,

@@ -30,8 +30,8 @@ class Retrieval:
     code: str = ""
 
     def elapsed(self, now: float) -> float:
-        """Seconds from the first attempt to the picture, or to ``now`` while it is open."""
-        return (now if self.ended_at is None else self.ended_at) - self.started_at
+        """Seconds from the first attempt to the picture, or to ``now`` while it is open; never negative."""
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
 
 def attempt(episode: Retrieval | None, observation: Observation, *, new_id: str) -> Retrieval | None:

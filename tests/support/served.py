@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from sentinel.catalog import discover
 from sentinel.config.configuration import Configuration
 from sentinel.config.problems import Problem
 from sentinel.domain.incident import Incident
@@ -27,17 +28,18 @@ class Centre:
 
     configuration: Configuration
     snapshot: Snapshot
+    made_up: bool = True
     clock: fleet.FixedClock = field(default_factory=fleet.FixedClock)
     store: fleet.Histories = field(default_factory=fleet.Histories)
     reasons: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     reloads: int = 0
+    metrics: OwnMetrics = field(default_factory=lambda: OwnMetrics(CollectorRegistry()))
 
     @property
     def view(self) -> WebView:
         """What the web reads."""
-        registry = CollectorRegistry()
-        OwnMetrics(registry)
+        protocols = fleet.PROTOCOLS if self.made_up else discover().protocols
         daemon = self.configuration.daemon
         return WebView(
             snapshot=self.snapshot,
@@ -46,7 +48,7 @@ class Centre:
             clock=self.clock,
             not_ready=lambda: self.reasons,
             reload=self._reload,
-            exposition=Exporter(self.snapshot, fleet.PROTOCOLS, registry),
+            exposition=Exporter(self.snapshot, protocols, self.metrics.registry),
             locale=daemon.locale,
             token=daemon.token,
             external_url=daemon.external_url,
@@ -74,9 +76,10 @@ def centre(
     config: Configuration | None = None, *, token: str | None = None, locale: str = "zh-CN", external_url: str = ""
 ) -> Centre:
     """All is up but what has no vantage; the made-up fleet unless another is given."""
+    made_up = config is None
     config = config or fleet.configuration(token=token, locale=locale)
     config = replace(config, daemon=replace(config.daemon, external_url=external_url))
-    return Centre(config, fleet.snapshot(config))
+    return Centre(config, fleet.snapshot(config), made_up)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from sentinel.domain.target import Check
 from sentinel.engine.snapshot import Snapshot
 from sentinel.metrics import promises
 from sentinel.metrics.family import Family
-from sentinel.metrics.series import FIXED, Series, value_families
+from sentinel.metrics.series import FIXED, Exported, Series, exported
 from sentinel.sdk.protocol import Protocol
 
 _Item = TypeVar("_Item")
@@ -140,15 +140,15 @@ class Exporter:
         if lines:
             self._in[check] = frozenset(lines)
 
-    def _values(self, check: Check) -> dict[str, Family]:
+    def _values(self, check: Check) -> dict[str, Exported]:
         protocol = self._protocols.get(check.protocol)
         if protocol is None:
             return {}
-        declared = value_families(protocol, check.options)
-        for value, family in declared.items():
+        declared = exported(protocol, check.options)
+        for one in declared.values():
             # The first who declares a name gives its help: HELP and TYPE come once a family.
-            declared[value] = self._families.setdefault(family.name, family)
-            self._lines.setdefault(family.name, {})
+            self._families.setdefault(one.family.name, one.family)
+            self._lines.setdefault(one.family.name, {})
         return declared
 
 

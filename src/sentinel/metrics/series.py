@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from sentinel.domain.observation import Observation, Outcome
@@ -34,13 +35,13 @@ Lines = dict[str, bytes]
 class Series:
     """How one check is written: its labels are joined once, its values' families looked up once."""
 
-    __slots__ = ("_families", "_labels", "check")
+    __slots__ = ("_declared", "_labels", "check")
 
-    def __init__(self, check: Check, declared: Mapping[str, Family]) -> None:
-        """``declared``: the families of the values that the check's protocol may measure, by value name."""
+    def __init__(self, check: Check, declared: Mapping[str, Exported]) -> None:
+        """``declared``: how the values that the check's protocol may measure are exported, by value name."""
         target = check.target
         self.check = check
-        self._families = declared
+        self._declared = declared
         self._labels = labels(
             {
                 "check": check.id,
@@ -89,29 +90,63 @@ class Series:
         items: dict[str, dict[str, str]] = {}
         for key, value in observation.values.items():
             name, colon, item = key.partition(":")
-            family = self._families.get(name)
-            if family is None:
+            declared = self._declared.get(name)
+            if declared is None:
                 continue
+            family = declared.family
             # Two items that differ only past the limit or in a control character would be one series twice.
             label = f',item="{escape(item)}"' if colon else ""
-            items.setdefault(family.name, {})[f"{family.name}{{{base}{label}}} "] = number(value)
+            items.setdefault(family.name, {})[f"{family.name}{{{base}{label}}} "] = number(value * declared.factor)
         for name, samples in items.items():
             text[name] = "".join([f"{sample}{value}\n" for sample, value in samples.items()])
 
 
-def value_families(protocol: Protocol, options: object) -> dict[str, Family]:
-    """The families of a protocol's values by value name: ``sentinel_<protocol>_<value>``."""
-    families: dict[str, Family] = {}
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How a value is exported: its family, and what it is multiplied with to be in the family's unit."""
+
+    family: Family
+    factor: float = 1.0
+
+
+def exported(protocol: Protocol, options: object) -> dict[str, Exported]:
+    """The families of a protocol's values by value name: ``sentinel_<protocol>_<value>``.
+
+    Prometheus wants base units: ``certificate_days_left`` is exported as ``…_certificate_seconds_left``, times 86,400.
+    """
+    found: dict[str, Exported] = {}
     for value in protocol.declared(options):
-        name = f"sentinel_{protocol.name}_{value.name}".replace("-", "_").replace(".", "_")
+        words = value.name.split("_")
+        factor, remark = 1.0, ""
+        for n, word in enumerate(words):
+            if word in _BASE:
+                words[n], times = _BASE[word]
+                factor *= times
+                remark = f" (In {words[n]}.)"
+        name = "_".join(words)
         kind: Literal["counter", "gauge"] = "counter" if name.endswith("_total") else "gauge"
-        families[value.name] = Family(name, kind, value.description, _unit(value.name))
-    return families
+        unit = name.removesuffix("_total").rpartition("_")[2]
+        family = Family(
+            f"sentinel_{protocol.name}_{name}".replace("-", "_"),
+            kind,
+            value.description
+            if factor == 1.0
+            else f"{value.description} (In {next(w for w in words if w in _UNITS)}.)",
+            unit if unit in _UNITS else "",
+        )
+        found[value.name] = Exported(family, factor)
+    return found
 
 
-def _unit(name: str) -> str:
-    unit = name.removesuffix("_total").rpartition("_")[2]
-    return unit if unit in _UNITS else ""
-
-
+_BASE = {
+    "days": ("seconds", 86_400.0),
+    "hours": ("seconds", 3_600.0),
+    "minutes": ("seconds", 60.0),
+    "milliseconds": ("seconds", 1e-3),
+    "microseconds": ("seconds", 1e-6),
+    "kilobytes": ("bytes", 1e3),
+    "megabytes": ("bytes", 1e6),
+    "bits": ("bytes", 0.125),
+    "percent": ("ratio", 0.01),
+}
 _UNITS = frozenset({"seconds", "bytes", "ratio", "celsius", "volts", "amperes", "watts", "joules", "meters", "grams"})

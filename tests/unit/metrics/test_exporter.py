@@ -18,6 +18,7 @@ from sentinel.domain.rule import Severity
 from sentinel.engine.snapshot import Snapshot
 from sentinel.metrics.exporter import OPENMETRICS, TEXT, Exporter, prefers_openmetrics
 from sentinel.metrics.own import OwnMetrics
+from sentinel.sdk.protocol import Value
 from tests.support import fleet
 
 ACCEPT_OF_PROMETHEUS = (
@@ -308,3 +309,21 @@ async def test_the_loop_keeps_its_turns_while_everything_is_rendered(exporter: E
             turns += 1
             await asyncio.sleep(0)
     assert turns >= len(exporter._series) / 64, f"{turns} turns in {time.monotonic() - started} s"
+
+
+async def test_values_are_exported_in_base_units(snapshot: Snapshot) -> None:
+    declared = (
+        Value("certificate_days_left", "d", "Until the certificate ends."),
+        Value("load_percent", "%", "Load."),
+        Value("sent_bits_total", "bit", "Sent."),
+    )
+    protocol = replace(fleet.PROTOCOLS["tcp"], values=declared)
+    view = snapshot.checks["room-637-set-01.tcp"]
+    assert view.observation is not None
+    values = {"certificate_days_left": 2.0, "load_percent": 50.0, "sent_bits_total": 80.0}
+    view.observation = replace(view.observation, values=values)
+    found = samples_of(await text_of(Exporter(snapshot, {"tcp": protocol}, CollectorRegistry())))
+    mine = {name: value for (name, labels), value in found.items() if ("check", view.check.id) in labels}
+    assert mine["sentinel_tcp_certificate_seconds_left"] == 172_800
+    assert mine["sentinel_tcp_load_ratio"] == 0.5
+    assert mine["sentinel_tcp_sent_bytes_total"] == 10

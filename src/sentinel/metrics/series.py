@@ -129,9 +129,7 @@ def exported(protocol: Protocol, options: object) -> dict[str, Exported]:
         family = Family(
             f"sentinel_{protocol.name}_{name}".replace("-", "_"),
             kind,
-            value.description
-            if factor == 1.0
-            else f"{value.description} (In {next(w for w in words if w in _UNITS)}.)",
+            value.description + remark,
             unit if unit in _UNITS else "",
         )
         found[value.name] = Exported(family, factor)

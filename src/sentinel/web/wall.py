@@ -127,6 +127,8 @@ def _open(incident: Incident) -> bool:
 def _row(one: Incident, rule: str, configuration: Configuration, words: Words) -> dict[str, Any]:
     said = one.verdict
     what = fault(said.stage, said.code, words["lang"]) if said is not None and said.code else shown(rule, 60)
+    if one.subject in configuration.checks:
+        what = f"{configuration.checks[one.subject].name} · {what}"
     if one.telling is Telling.HELD:
         what = f"{what} · {words['held']}"
     return {

@@ -133,10 +133,10 @@ def test_incidents_come_by_severity_then_age() -> None:
         ]
     )
     assert [(row["id"], row["what"]) for row in found["rows"]] == [
-        ("i-hall-02-tcp", "建立连接：无应答"),
-        ("i-hall-04-tcp", "建立连接：无应答 · 核实上级设备中"),
-        ("i-hall-03-tcp", "建立连接：无应答"),
-        ("i-hall-01-tcp", "建立连接：无应答"),
+        ("i-hall-02-tcp", "tcp · 建立连接：无应答"),
+        ("i-hall-04-tcp", "tcp · 建立连接：无应答 · 核实上级设备中"),
+        ("i-hall-03-tcp", "tcp · 建立连接：无应答"),
+        ("i-hall-01-tcp", "tcp · 建立连接：无应答"),
     ]
 
 

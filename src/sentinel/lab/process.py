@@ -56,17 +56,18 @@ async def serve(options: LabOptions, progress: Progress, ready: Callable[[dict[s
         stack.push_async_callback(centre.close)
         await centre.open(progress)
         await stack.enter_async_context(listening(centre))
-        ready({"pid": os.getpid(), **centre.status()})
         if options.leashed:
             stack.callback(await _watch_leash(stop))
+        ready({"pid": os.getpid(), **centre.status()})
         await stop.wait()
 
 
 async def _watch_leash(stop: asyncio.Event) -> Callable[[], None]:
     """Set ``stop`` when whoever holds the other end of standard input is gone."""
     loop = asyncio.get_running_loop()
-    if not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
-        raise OSError(errno.EINVAL, "a leash is a pipe on standard input")
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        raise OSError(errno.EINVAL, "a leash is a pipe or a socket on standard input")
 
     class Leash(asyncio.Protocol):
         def connection_lost(self, exc: Exception | None) -> None:

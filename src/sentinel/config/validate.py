@@ -135,7 +135,7 @@ def _things(kind: str, context: Mapping[str, Any]) -> str:
 
 def _pattern(pattern: str) -> str:
     if pattern.startswith("^[a-z0-9]"):
-        return "an id has small letters, digits and hyphens only, begins with a letter or digit, and has at most 63"
+        return "an id has small letters, digits and hyphens only, at most 63, and begins with no hyphen"
     return f"does not match {pattern}"
 
 

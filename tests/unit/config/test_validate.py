@@ -81,8 +81,7 @@ def told(text: str) -> list[str]:
         ("text: abcde", "f:2:11: must have at most 4 characters"),
         (
             "slug: A_b",
-            "f:2:11: an id has small letters, digits and hyphens only, begins with a letter or digit, "
-            "and has at most 63",
+            "f:2:11: an id has small letters, digits and hyphens only, at most 63, and begins with no hyphen",
         ),
         ("digits: x", "f:2:13: does not match ^[0-9]+$"),
         ("listed: []", "f:2:13: must have at least 1 entries"),

@@ -5,6 +5,7 @@ For tests of what is shown: the wall page, the API and the exposition.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.rule import Availability, ConferenceRate, Down, RetrievalLimit, Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
 from sentinel.engine.ports import History
+from sentinel.engine.scheduler import LATENESS_BUCKETS
 from sentinel.engine.snapshot import CheckView, SlaFigure, Snapshot
 from sentinel.sdk.protocol import Options, Protocol, Run, Value
 
@@ -357,11 +359,28 @@ class FixedClock:
 
 
 @dataclass(slots=True)
+class Timing:
+    """What a scheduler counts."""
+
+    lateness_counts: list[int] = field(default_factory=lambda: [0] * (len(LATENESS_BUCKETS) + 1))
+    lateness_sum: float = 0.0
+    started: int = 0
+    missed: int = 0
+
+    def start(self, lateness: float) -> None:
+        """A check was started so late, in seconds."""
+        self.lateness_counts[bisect_left(LATENESS_BUCKETS, lateness)] += 1
+        self.lateness_sum += lateness
+        self.started += 1
+
+
+@dataclass(slots=True)
 class Histories:
     """The part of a store that the web reads, in memory."""
 
     kept: dict[str, History] = field(default_factory=dict)
     undelivered_by_channel: dict[str, int] = field(default_factory=dict)
+    failing: str | None = None
 
     async def incidents(self, *, open_only: bool = False, since: float = 0.0, limit: int = 500) -> Sequence[Incident]:
         """Newest first."""

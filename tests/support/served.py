@@ -35,6 +35,11 @@ class Centre:
     problems: list[Problem] = field(default_factory=list)
     reloads: int = 0
     metrics: OwnMetrics = field(default_factory=lambda: OwnMetrics(CollectorRegistry()))
+    timing: fleet.Timing = field(default_factory=fleet.Timing)
+
+    def __post_init__(self) -> None:
+        """The daemon's own metrics, as app.py wires them."""
+        self.metrics.watch(self.timing, self.store)
 
     @property
     def view(self) -> WebView:

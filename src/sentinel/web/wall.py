@@ -12,8 +12,8 @@ from typing import Any
 from sentinel.config.configuration import Configuration
 from sentinel.domain.incident import Incident, State, Telling
 from sentinel.domain.rule import Severity
+from sentinel.domain.words import CODES, INTERNAL_RULES, STAGES, word
 from sentinel.engine.snapshot import SlaFigure, Snapshot
-from sentinel.web.faults import fault
 from sentinel.web.layout import Layout, Spot
 from sentinel.web.text import seconds, shown
 from sentinel.web.words import Words
@@ -125,8 +125,11 @@ def _open(incident: Incident) -> bool:
 
 
 def _row(one: Incident, rule: str, configuration: Configuration, words: Words) -> dict[str, Any]:
-    said = one.verdict
-    what = fault(said.stage, said.code, words["lang"]) if said is not None and said.code else shown(rule, 60)
+    said, lang = one.verdict, words["lang"]
+    if said is not None and said.code:
+        what = f"{word(STAGES, said.stage, lang)}{words['colon']}{word(CODES, said.code, lang)}"
+    else:
+        what = shown(word(INTERNAL_RULES, rule, lang), 60)
     if one.subject in configuration.checks:
         what = f"{configuration.checks[one.subject].name} · {what}"
     if one.telling is Telling.HELD:

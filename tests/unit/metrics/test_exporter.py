@@ -46,7 +46,7 @@ def snapshot() -> Snapshot:
 @pytest.fixture
 def exporter(snapshot: Snapshot) -> Exporter:
     registry = CollectorRegistry()
-    OwnMetrics(registry)
+    OwnMetrics(registry).watch(fleet.Timing(), fleet.Histories())
     return Exporter(snapshot, fleet.PROTOCOLS, registry)
 
 
@@ -327,3 +327,30 @@ async def test_values_are_exported_in_base_units(snapshot: Snapshot) -> None:
     assert mine["sentinel_tcp_certificate_seconds_left"] == 172_800
     assert mine["sentinel_tcp_load_ratio"] == 0.5
     assert mine["sentinel_tcp_sent_bytes_total"] == 10
+
+
+async def test_the_daemons_own(snapshot: Snapshot) -> None:
+    registry, timing, store = CollectorRegistry(), fleet.Timing(), fleet.Histories()
+    OwnMetrics(registry).watch(timing, store)
+    for lateness in (0.0004, 0.003, 0.004, 9.0):
+        timing.start(lateness)
+    timing.missed = 2
+    for accept in ("", ACCEPT_OF_PROMETHEUS):
+        found = samples_of(await text_of(Exporter(snapshot, {}, registry), accept))
+        buckets = {
+            dict(labels)["le"]: value for (name, labels), value in found.items() if name.endswith("seconds_bucket")
+        }
+        assert (buckets["0.001"], buckets["0.0025"], buckets["0.005"], buckets["5.0"], buckets["+Inf"]) == (
+            1,
+            1,
+            3,
+            3,
+            4,
+        )
+        nothing: frozenset[tuple[str, str]] = frozenset()
+        assert found["sentinel_scheduler_lateness_seconds_count", nothing] == 4
+        assert found["sentinel_scheduler_missed_slots_total", nothing] == 2
+        assert found["sentinel_store_failing", nothing] == 0
+    store.failing = "disk full"
+    found = samples_of(await text_of(Exporter(snapshot, {}, registry)))
+    assert found["sentinel_store_failing", frozenset()] == 1

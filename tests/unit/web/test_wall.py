@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.domain.failure import CODES, STAGES
 from sentinel.domain.incident import Incident, Telling
 from sentinel.domain.rule import Severity
 from sentinel.domain.target import Check, Target
 from sentinel.engine.snapshot import Snapshot
-from sentinel.web import faults, text, wall
+from sentinel.web import text, wall
 from sentinel.web.layout import Spot, layout
 from sentinel.web.words import FOR_SCRIPT, LANGUAGES, words_of
 from tests.support import fleet
@@ -133,10 +132,10 @@ def test_incidents_come_by_severity_then_age() -> None:
         ]
     )
     assert [(row["id"], row["what"]) for row in found["rows"]] == [
-        ("i-hall-02-tcp", "tcp · 建立连接：无应答"),
-        ("i-hall-04-tcp", "tcp · 建立连接：无应答 · 核实上级设备中"),
-        ("i-hall-03-tcp", "tcp · 建立连接：无应答"),
-        ("i-hall-01-tcp", "tcp · 建立连接：无应答"),
+        ("i-hall-02-tcp", "tcp · 建立连接：超时无应答"),
+        ("i-hall-04-tcp", "tcp · 建立连接：超时无应答 · 核实上级设备中"),
+        ("i-hall-03-tcp", "tcp · 建立连接：超时无应答"),
+        ("i-hall-01-tcp", "tcp · 建立连接：超时无应答"),
     ]
 
 
@@ -187,10 +186,11 @@ def test_both_languages_say_everything() -> None:
         assert fields == {part.partition("}")[0] for part in EN[name].split("{")[1:]}, name
 
 
-def test_every_stage_and_code_has_its_word() -> None:
-    assert faults.STAGES_ZH.keys() == STAGES.keys()
-    assert faults.CODES_ZH.keys() == CODES.keys()
-    assert faults.fault("tls", "tls_expired", "en") == "tls: the certificate's time is over"
+def test_a_fault_of_the_daemon_itself_has_its_words() -> None:
+    about_us = replace(fleet.incident(CONFIG.checks["hall-01.tcp"]), rule="store-failing", subject="daemon", target="")
+    assert about_us.verdict is not None
+    found = rows([replace(about_us, verdict=replace(about_us.verdict, stage="", code=""))])
+    assert found["rows"][0]["what"] == "数据无法写入磁盘"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ FAULTS: Final = {
         ),
         Fault(
             SLOW,
-            "Answers come late, after seven tenths of the check's timeout.",
+            "Answers come late: after seven tenths of the time that the check waits for them.",
             "web pages, cameras, SNMP agents, services with a greeting",
             frozenset({TALK, SNMP}),
         ),

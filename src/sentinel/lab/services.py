@@ -56,7 +56,9 @@ class Service:
     @property
     def slow_seconds(self) -> float:
         """How late an answer is when it is slow."""
-        return SLOW_SHARE * min(check.timeout for check in self.checks)
+        # An SNMP request that is sent again has another number: the answer to the first then comes to nothing.
+        patience = (getattr(check.options, "resend_after", check.timeout) for check in self.checks)
+        return SLOW_SHARE * min(*patience, *(check.timeout for check in self.checks))
 
     @property
     def abilities(self) -> frozenset[str]:

@@ -207,7 +207,7 @@ def _retrieval(figure: SlaFigure, words: Words) -> dict[str, Any]:
     return {
         "kind": "retrieval",
         "name": words["retrieval"],
-        "kept": figure.kept,
+        "kept": _kept(figure),
         # A broken promise is the figure, however quick the last picture was.
         "big": newest if figure.kept else words["broken"].format(n=f"{breaches:.0f}"),
         "of": words["limit"].format(n=seconds(figure.limit, words)),
@@ -220,7 +220,7 @@ def _conferences(figure: SlaFigure, words: Words) -> dict[str, Any]:
     return {
         "kind": "conferences",
         "name": words["conferences"],
-        "kept": figure.kept,
+        "kept": _kept(figure),
         "big": f"{counts.get('incidents', 0):.0f} {words['times']}",
         "of": words["of_allowed"].format(n=f"{counts.get('allowed', 0):.0f}"),
         "lines": [
@@ -235,11 +235,17 @@ def _availability(figure: SlaFigure, words: Words) -> dict[str, Any]:
     return {
         "kind": "availability",
         "name": words["availability"],
-        "kept": figure.kept,
+        "kept": _kept(figure),
         "big": words["none_yet"] if figure.observed is None else _percent(figure.observed),
         "of": words[kind].format(n=_percent(figure.limit)),
         "lines": [],
     }
+
+
+def _kept(figure: SlaFigure) -> str:
+    if not figure.kept:
+        return "no"
+    return "none" if figure.observed is None else "yes"  # nothing measured yet is not a success
 
 
 def _percent(ratio: float) -> str:

@@ -163,13 +163,14 @@ def test_the_promises() -> None:
         ("可用率", "99.962%", "自定目标 99.9%", []),
     ]
     broken = wall.promises(fleet.figures(breaches=2, incidents=3), ZH)
-    assert [card["kept"] for card in broken] == [False, False, True]
+    assert [card["kept"] for card in broken] == ["no", "no", "yes"]
     assert (broken[0]["big"], broken[1]["lines"][1]) == ("超时 2 次", "剩余 -2 次")
 
 
 def test_promises_before_anything_was_measured() -> None:
     empty = [replace(figure, observed=None, counts={}) for figure in fleet.figures()]
     assert [card["big"] for card in wall.promises(empty, ZH)] == ["暂无", "0 次", "暂无"]
+    assert [card["kept"] for card in wall.promises(empty, ZH)] == ["none", "none", "none"]
     assert wall.promises([], ZH) == []
 
 

@@ -87,7 +87,7 @@ function patchPromises(cards) {
   byId("promises").replaceChildren(...cards.map((card) => {
     const item = document.createElement("li");
     item.dataset.kind = card.kind;
-    item.dataset.kept = card.kept ? "yes" : "no";
+    item.dataset.kept = card.kept;
     item.append(element("span", "name", card.name), element("strong", "big", card.big), element("span", "of", card.of), element("span", "lines", card.lines.join(" · ")));
     return item;
   }));

@@ -64,7 +64,8 @@ def _judge_down(rule: Rule, down: Down, window: Window, observation: Observation
 
 def _judge_threshold(rule: Rule, threshold: Threshold, window: Window, observation: Observation) -> Verdict:
     at = observation.ended_at
-    observed = worst(threshold, observation)
+    # What a failed probe measured (100 % loss) is no second fault beside the failure: that is a Down rule's.
+    observed = worst(threshold, observation) if observation.outcome is Outcome.OK else None
     if observed is None:
         return _verdict(rule, window, Level.UNKNOWN, at, observation)
     value, limit, severity = _breach(rule, threshold, observed[1])
@@ -112,7 +113,7 @@ def worst(threshold: Threshold, observation: Observation) -> tuple[str, float] |
     """The value that the threshold speaks of, with its key; of several items the one closest to breaking it."""
     name = threshold.value
     if name == "took":
-        return (name, observation.took) if observation.outcome is Outcome.OK else None
+        return name, observation.took
     if name.startswith("stage:"):
         seconds = observation.stages.get(name[6:])
         return None if seconds is None else (name, seconds)

@@ -79,7 +79,7 @@ class Down:
 class Threshold:
     """A measured value is beyond a limit in ``failures`` of the last ``of`` results.
 
-    ``value`` is a declared value's name, ``took`` (seconds of the whole probe) or ``stage:<name>`` (seconds of a
+    Judged on good results only: a probe that failed is a Down rule's matter.  ``value`` is a declared value's name, ``took`` (seconds of the whole probe) or ``stage:<name>`` (seconds of a
     stage); with items the worst item counts.  Exactly one of ``above`` and ``below`` is set.  Once broken, it is
     over only when the value is back beyond ``clear`` (hysteresis; the limit itself where None).
     ``severity_at`` are more limits, each with its own severity; the worst that holds counts.
@@ -107,9 +107,11 @@ class RetrievalLimit:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Of the observed time in the last ``window`` seconds, at least ``at_least`` (0 to 1) was up.
+    """Of the last ``window`` seconds, at most ``1 - at_least`` (0 to 1) was down, over all selected targets together.
 
-    Unknown and unobserved time counts neither way.  Judged a target (its reachability check) once a minute.
+    That is the budget of downtime of one target times the targets; unknown and unobserved time uses none of it.  It is
+    counted on each target's reachability check and judged once a minute, as one promise: a switch that takes sixty
+    terminals with it breaks it once, not sixty times.  For a promise of its own, select a target in a rule of its own.
     """
 
     at_least: float

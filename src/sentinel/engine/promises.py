@@ -104,8 +104,8 @@ class Promises:
         found = await asyncio.to_thread(_figures, plan, statuses, retrievals, now)
         self._publish([figure for figure, _ in found])
         for figure, rule in found:
-            if isinstance(rule.predicate, Availability | ConferenceRate):
-                self._settle(_subject(rule, figure, plan), _verdict(rule, figure, now))
+            if isinstance(rule.predicate, Availability | ConferenceRate) and figure.subject == ESTATE:
+                self._settle(_subject(rule), _verdict(rule, figure, now))
 
 
 def month(now: float) -> tuple[float, float]:
@@ -144,29 +144,32 @@ def _availability(
     rule: Rule, promise: Availability, selected: Iterable[Check], records: Records, now: float
 ) -> list[SlaFigure]:
     total = Tally()
-    figures = []
+    figures: list[SlaFigure] = []
     for check in selected:
         if check.target.reachability != check.id or check.id not in records.changes:
             continue
         one = tally(records.changes[check.id], now - promise.window, now)
         total += one
-        figures.append(_available(rule, promise, check.id, one))
-    return [_available(rule, promise, ESTATE, total), *figures]
+        figures.append(_available(rule, promise, check.id, one, 1))
+    return [_available(rule, promise, ESTATE, total, len(figures)), *figures]
 
 
-def _available(rule: Rule, promise: Availability, subject: str, time: Tally) -> SlaFigure:
-    ratio = time.ratio
+def _available(rule: Rule, promise: Availability, subject: str, time: Tally, targets: int) -> SlaFigure:
+    budget = (1.0 - promise.at_least) * promise.window * targets
     return SlaFigure(
         rule=rule.id,
         name=rule.name,
         kind="availability",
         subject=subject,
-        observed=ratio,
+        observed=time.ratio,
         limit=promise.at_least,
         unit="ratio",
-        kept=ratio is None or ratio >= promise.at_least,
+        # By the budget of the whole window: a minute's fault in the first hour is no broken promise of thirty days.
+        kept=time.down <= budget,
         contractual=rule.contractual,
         counts={
+            "budget_seconds": budget,
+            "budget_left_seconds": budget - time.down,
             "up_seconds": time.up,
             "down_seconds": time.down,
             "unknown_seconds": time.unknown,
@@ -245,13 +248,8 @@ def _conferences(
     )
 
 
-def _subject(rule: Rule, figure: SlaFigure, plan: Promised) -> Subject:
-    labels = {"alertname": rule.id}
-    if figure.subject == ESTATE:
-        return Subject(f"{rule.id}/{ESTATE}", rule.id, ESTATE, "", rule.name, labels)
-    target = plan.checks[figure.subject].target
-    labels |= {"check": figure.subject, "target": target.id, "kind": target.kind, "zone": target.zone}
-    return Subject(f"{rule.id}/{figure.subject}", rule.id, figure.subject, target.id, target.name, labels)
+def _subject(rule: Rule) -> Subject:
+    return Subject(f"{rule.id}/{ESTATE}", rule.id, ESTATE, "", rule.name, {"alertname": rule.id})
 
 
 def _verdict(rule: Rule, figure: SlaFigure, now: float) -> Verdict:

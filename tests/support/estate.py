@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 from sentinel.config.configuration import Limits
+from sentinel.domain.availability import Change, Tally, tally
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Event, Message, Notice
+from sentinel.domain.observation import Observation
 from sentinel.domain.rule import Down, Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
 from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.ports import Commit, Restored, Status
+from sentinel.engine.ports import Commit, Restored, Status, StoreFailed
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.snapshot import Snapshot
@@ -30,12 +32,13 @@ DOWN = Rule("down", "不可用", Selector(), Down(failures=2, of=3), Severity.CR
 
 @dataclass
 class VirtualClock:
-    """Both clocks are the loop's."""
+    """Both clocks are the loop's; ``set_by`` is by how many seconds somebody put the wall clock forward."""
 
     epoch: float = 1_767_225_600.0
+    set_by: float = 0.0
 
     def now(self) -> float:
-        return self.epoch + asyncio.get_running_loop().time()
+        return self.epoch + self.set_by + asyncio.get_running_loop().time()
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -43,17 +46,22 @@ class VirtualClock:
 
 @dataclass
 class MemoryStore:
-    """Keeps every commit; the disk takes ``latency`` seconds."""
+    """Keeps every commit; the disk takes ``latency`` seconds, and nothing while ``failing``."""
 
     latency: float = 0.01
+    failing: bool = False
     commits: list[Commit] = field(default_factory=list)
     rolls: int = 0
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def commit(self, commit: Commit) -> asyncio.Future[None]:
         self.commits.append(commit)
         loop = asyncio.get_running_loop()
         written = loop.create_future()
-        loop.call_later(self.latency, written.set_result, None)
+        if self.failing:
+            loop.call_later(self.latency, written.set_exception, StoreFailed("the disk is full"))
+        else:
+            loop.call_later(self.latency, written.set_result, None)
         return written
 
     def roll(self, *_result: object) -> None:
@@ -116,9 +124,10 @@ class Estate:
         self.store = MemoryStore()
         self.snapshot = Snapshot()
         self.starts: list[tuple[float, str]] = []
-        self._ids = itertools.count(1)
+        self.clock = VirtualClock()
+        self.defects: list[Exception] = []
 
-    def plan(self) -> Any:  # noqa: ANN401  # the structural type that the pipeline asks for
+    def plan(self) -> Any:
         prints = {name: repr(one) for name, one in self.checks.items()} | {one.id: repr(one) for one in self.rules}
         return SimpleNamespace(targets=self.targets, checks=self.checks, rules=self.rules, fingerprints=prints)
 
@@ -152,19 +161,19 @@ class Estate:
 
     async def run(self, script: Callable[[Estate], Awaitable[None]], restored: Restored | None = None) -> Estate:
         """Run the engine while the script lasts."""
-        clock = VirtualClock()
+        clock = self.clock
         protocol = Protocol("script", ScriptOptions, self.probe)
-        scheduler = Scheduler(clock, lambda entries: runner.start(entries))
+        scheduler = Scheduler(clock, lambda entries: runner.start(entries))  # noqa: PLW0108 - the runner comes later
         pipeline = self.pipeline = Pipeline(
             self.store,  # type: ignore[arg-type]  # only what the pipeline calls
             self.snapshot,
             clock,
             announce=self.announce,
             hasten=scheduler.hasten,
-            new_id=lambda _at: f"i{next(self._ids)}",
+            new_id=lambda _at: f"i{next(self.store.ids)}",
         )
         runner = Runner(
-            {"script": protocol}, {}, clock, Limits(host=10_000, zone=10_000, protocol=10_000), pipeline.accept
+            {"script": protocol}, {}, clock, Limits(host=10_000, zone=10_000, protocol=10_000), self._accept
         )
         runner.finished = scheduler.finished
         if restored is not None:
@@ -178,7 +187,8 @@ class Estate:
                 await asyncio.sleep(1.0)
                 pipeline.tick()
 
-        tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(ticking())]
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(scheduler.run(), name="scheduler"), loop.create_task(ticking(), name="tick")]
         try:
             await script(self)
         finally:
@@ -188,4 +198,31 @@ class Estate:
                 with suppress(asyncio.CancelledError):
                     await task
             await runner.stop()
+        assert not self.defects
         return self
+
+    def _accept(self, observation: Observation) -> None:
+        if self.defects:
+            return  # one is enough to see, and each costs a traceback in the log
+        try:
+            self.pipeline.accept(observation)
+        except Exception as error:
+            self.defects.append(error)  # the runner would log it and go on
+            raise
+
+    def reload(self, *checks: Check) -> None:
+        """Swap to these checks as the daemon does on SIGHUP."""
+        old = self.plan().fingerprints
+        self.checks = {one.id: one for one in checks}
+        self.targets = {one.target.id: one.target for one in checks}
+        plan = self.plan()
+        unchanged = frozenset(one for one in self.checks if old.get(one) == plan.fingerprints[one])
+        self.pipeline.swap(plan)
+        self.scheduler.load(self.checks.values(), unchanged=unchanged)
+
+    def seconds(self, check: str, until: float) -> Tally:
+        """How long the check was in which state, from the start of virtual time on."""
+        epoch = self.clock.epoch
+        return tally(
+            [Change(one.at, one.state) for one in self.store.statuses if one.check == check], epoch, epoch + until
+        )

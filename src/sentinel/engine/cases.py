@@ -73,6 +73,15 @@ class Cases:
         else:
             self._hold_until.pop(after.key, None)
 
+    def hold(self, incident: Incident, until: float) -> None:
+        """Hold an incident that is held anyway until then (UTC epoch seconds): what it waits for is asked anew."""
+        if incident.key in self._hold_until:
+            self._hold_until[incident.key] = until
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        self._hold_until = {key: until + seconds for key, until in self._hold_until.items()}
+
     def lapse(self, now: float, draft: Draft) -> None:
         """Tell what was held for too long."""
         for key in [key for key, until in self._hold_until.items() if until <= now]:

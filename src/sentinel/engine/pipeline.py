@@ -8,17 +8,15 @@ observation is judged by what this one taught, whatever the disk does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
-from typing import Protocol
 
 import structlog
 
-from sentinel.domain.dependency import Reach, dependency
 from sentinel.domain.failure import Failure
-from sentinel.domain.incident import CLEAR, Dependency, Level, State, Subject, Telling, Verdict
+from sentinel.domain.incident import CLEAR, Incident, Level, State, Subject, Telling, Verdict
 from sentinel.domain.judge import judge, judge_retrieval
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.retrieval import Retrieval, abandon, attempt
@@ -28,9 +26,11 @@ from sentinel.domain.words import INTERNAL_RULES
 from sentinel.engine.blindness import Blindness
 from sentinel.engine.cases import Announce, Cases
 from sentinel.engine.draft import Draft
+from sentinel.engine.plan import NOTHING, Hasten, Plan
 from sentinel.engine.planner import FIRST_RUN
 from sentinel.engine.ports import Clock, Restored, Status, Store, StoreFailed
 from sentinel.engine.snapshot import Snapshot
+from sentinel.engine.uplinks import Uplinks
 from sentinel.engine.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -41,36 +41,8 @@ ESTATE = "estate"
 ENDED_FOR = 3600.0
 """Seconds for which an ended incident stays in the snapshot."""
 
-
-class Hasten(Protocol):
-    """Asks for a run out of turn: ``Scheduler.hasten``."""
-
-    def __call__(self, check: str, delay: float = 0.0) -> None:
-        """Run the check ``delay`` seconds from now."""
-
-
-class Plan(Protocol):
-    """What the pipeline needs of a configuration."""
-
-    @property
-    def targets(self) -> Mapping[str, Target]:
-        """By id."""
-        ...
-
-    @property
-    def checks(self) -> Mapping[str, Check]:
-        """By id."""
-        ...
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """In the order of the file."""
-        ...
-
-    @property
-    def fingerprints(self) -> Mapping[str, str]:
-        """A check's or rule's short hash by id: equal means unchanged."""
-        ...
+CLOCK_STEP = 1.0
+"""Seconds by which the wall clock may wander from the monotonic one between two results; more means that it was set."""
 
 
 class Pipeline:
@@ -92,12 +64,13 @@ class Pipeline:
         self._hasten = hasten
         self._new_id = new_id
         self._started = clock.monotonic()
-        self._plan: Plan = _Nothing()
+        self._offset = clock.now() - self._started
+        self._plan: Plan = NOTHING
         self._restored: dict[str, Status] = {}
         self._episodes: dict[str, Retrieval] = {}
         self._gap_since: float | None = None
         self._watches: dict[str, Watch] = {}
-        self._children: dict[str, list[str]] = {}
+        self._uplinks = Uplinks({}, {})
         self._fingerprints: Mapping[str, str] = {}
         self._blindness = Blindness()
         self._recalled = False
@@ -122,23 +95,37 @@ class Pipeline:
     def swap(self, plan: Plan) -> None:
         """Judge by this configuration from now on; checks that did not change keep their state."""
         draft, now = Draft(), self._clock.now()
-        first = isinstance(self._plan, _Nothing)
+        first = self._plan is NOTHING
         old, self._plan = self._watches, plan
         self._watches = {check.id: self._watch(check, old.get(check.id), draft) for check in plan.checks.values()}
-        self._children = _children(plan.targets.values())
+        self._uplinks = Uplinks(plan.targets, self._watches)
         self._fingerprints = dict(plan.fingerprints)
         self._snapshot.checks = {check: watch.view for check, watch in self._watches.items()}
         self._close_orphans(draft, now)
         for watch in old.values():
             if watch.check.id not in self._watches:
-                self._blindness.forget(watch.check.id)
-                if watch.episode is not None:
-                    draft.retrievals[watch.episode.id] = abandon(watch.episode, now)
+                self._retire(watch, now, draft)
         if first:
-            lost = [episode for episode in self._episodes.values() if episode.check not in self._watches]
-            draft.retrievals.update({episode.id: abandon(episode, now) for episode in lost})
+            self._retire_restored(now, draft)
         self._snapshot.swapped()
         self._finish(draft)
+
+    def _retire(self, watch: Watch, now: float, draft: Draft) -> None:
+        """The check is gone: nobody looks any more, and its picture will not be shown."""
+        self._blindness.forget(watch.check.id)
+        if (status := watch.unobserved(now)) is not None:
+            draft.statuses.append(status)
+        if watch.episode is not None:
+            draft.retrievals[watch.episode.id] = abandon(watch.episode, now)
+
+    def _retire_restored(self, now: float, draft: Draft) -> None:
+        """The same for checks that went while the daemon was stopped."""
+        for episode in self._episodes.values():
+            draft.retrievals[episode.id] = abandon(episode, now)
+        for status in self._restored.values():
+            if status.state != "unobserved" and self._gap_since is not None:
+                draft.statuses.append(Status(status.check, max(status.at, self._gap_since), "unobserved"))
+        self._episodes, self._restored = {}, {}
 
     def _watch(self, check: Check, before: Watch | None, draft: Draft) -> Watch:
         rules = [rule for rule in self._plan.rules if rule.selector.matches(check)]
@@ -149,15 +136,22 @@ class Pipeline:
         else:
             watch.episode = self._episodes.pop(check.id, None)
             status = self._restored.pop(check.id, None)
-            if status is not None and self._gap_since is not None and status.state != "unobserved":
-                draft.statuses.append(Status(check.id, max(status.at, self._gap_since), "unobserved"))
-                watch.confirmed = "unobserved"
+            if status is not None and self._gap_since is not None:
+                watch.confirmed, watch.marked_at = status.state, status.at
+                if (gap := watch.unobserved(self._gap_since)) is not None:
+                    draft.statuses.append(gap)
+        now = self._clock.now()
+        if check.vantage is None and (blind := watch.unobserved(now)) is not None:
+            draft.statuses.append(blind)
+        if watch.episode is not None and watch.retrieval_rule is None:
+            draft.retrievals[watch.episode.id] = abandon(watch.episode, now)
+            watch.episode = None
         for rule, window in watch.judged:
             incident = self.cases.get(f"{rule.id}/{check.id}")
             if incident is not None and not window.firing:
                 window.restore(incident.began_at)
         watch.seen = self._clock.monotonic()
-        watch.view.since = watch.view.since or self._clock.now()
+        watch.view.since = watch.view.since or now
         return watch
 
     def _close_orphans(self, draft: Draft, now: float) -> None:
@@ -177,13 +171,14 @@ class Pipeline:
         watch = self._watches.get(observation.check)
         if watch is None:
             return  # removed while it was under way
+        mono = self._follow_clock()
         self._store.roll(observation.check, observation.started_at, observation.outcome, observation.took)
-        watch.note(observation, self._clock.monotonic())
+        watch.note(observation, mono)
         self._snapshot.result(watch.view)
         if observation.started_at < watch.fresh_after:
             self._hasten(watch.check.id)  # it began before its parent was back: look again before judging
             return
-        if watch.calm and observation.outcome is Outcome.OK and not self.cases.holding:
+        if watch.calm and observation.outcome is Outcome.OK and not (self.cases.holding and watch.is_reachability):
             return
         draft = Draft()
         self._judge(watch, observation, draft)
@@ -197,6 +192,7 @@ class Pipeline:
 
     def tick(self) -> None:
         """Time has passed: call it once a second."""
+        self._follow_clock()
         draft, now = Draft(), self._clock.now()
         self.beats += 1
         self.cases.lapse(now, draft)
@@ -212,6 +208,18 @@ class Pipeline:
             self._miss_overdue(now)
             self._forget_ended(now)
         self._finish(draft)
+
+    def _follow_clock(self) -> float:
+        """Monotonic seconds.  Where the wall clock was set, the times that we measure against it move along."""
+        mono = self._clock.monotonic()
+        offset = self._clock.now() - mono
+        step, self._offset = offset - self._offset, offset
+        if not -CLOCK_STEP < step < CLOCK_STEP:
+            log.warning("clock.set", seconds=round(step, 3))
+            self.cases.shift(step)
+            for watch in self._watches.values():
+                watch.shift(step)
+        return mono
 
     def _miss_overdue(self, now: float) -> None:
         mono = self._clock.monotonic()
@@ -240,7 +248,7 @@ class Pipeline:
             draft.statuses.append(status)
         if watch.view.state != before:
             draft.views.append(watch.view)
-            (log.debug if "failing" in {before, watch.view.state} else log.info)(
+            (log.debug if _passing(before, watch.view.state) else log.info)(
                 "check.state",
                 check=watch.check.id,
                 old=before,
@@ -248,8 +256,9 @@ class Pipeline:
                 failure=observation.failure and f"{observation.failure.stage}/{observation.failure.code}",
             )
         failed = observation.outcome is Outcome.FAILED
-        if failed and before not in {"failing", "down"}:
+        if failed and (watch.anew or before not in {"failing", "down"}):
             self._ask_above(watch.check)
+        watch.anew = False
         for rule, verdict in verdicts:
             self._settle(watch, rule, verdict, draft)
         self._note_attempt(watch, observation, draft)
@@ -265,10 +274,10 @@ class Pipeline:
         key = f"{rule.id}/{watch.check.id}"
         if verdict.level is not Level.FIRING and key not in self.cases:
             return
-        depends = self._dependency(watch, verdict) if verdict.level is Level.FIRING else CLEAR
-        if isinstance(rule.predicate, Threshold):
-            depends = CLEAR  # it was measured, so the way to it was there
-        self.cases.settle(watch.subject(rule), verdict, depends, draft, patience=self._patience(watch.check))
+        depends = CLEAR
+        if verdict.level is Level.FIRING and not isinstance(rule.predicate, Threshold):
+            depends = self._uplinks.dependency(watch.check, verdict.since)  # a threshold was measured: the way is there
+        self.cases.settle(watch.subject(rule), verdict, depends, draft, patience=self._uplinks.patience(watch.check))
 
     def _note_attempt(self, watch: Watch, observation: Observation, draft: Draft) -> None:
         if watch.retrieval_rule is None:
@@ -299,55 +308,33 @@ class Pipeline:
 
     # -- what hangs on what -----------------------------------------------------------------------------------
 
-    def _reach(self, target: str) -> Reach:
-        found = self._plan.targets.get(target)
-        watch = self._watches.get(found.reachability) if found and found.reachability else None
-        if watch is None:
-            return Reach("unknown")
-        state = watch.view.state
-        if state == "failing" and watch.confirmed == "down":
-            state = "down"  # it answered once or is being confirmed anew: down until that is settled
-        if state == "pending":
-            state = "failing"  # not asked yet since the start: an answer is on its way
-        return Reach("unknown" if state == "unobserved" else state, watch.answered_at)
-
-    def _dependency(self, watch: Watch, verdict: Verdict) -> Dependency:
-        return dependency(watch.check, verdict.since, self._plan.targets, self._reach)
-
-    def _patience(self, check: Check) -> float:
-        """How long the targets above may take to settle their own question: the slowest of them, doubled once."""
-        above = [self._watches[one] for one in self._above(check) if one in self._watches]
-        return 1.0 + max((watch.confirmation for watch in above), default=0.0)
-
-    def _above(self, check: Check) -> Iterable[str]:
-        """The reachability checks of the target itself and of its parents, all the way up."""
-        seen, queue = set[str](), [check.target.id]
-        while queue:
-            target = self._plan.targets.get(queue.pop())
-            if target is None or target.id in seen:
-                continue
-            seen.add(target.id)
-            if target.reachability and target.reachability != check.id:
-                yield target.reachability
-            queue.extend(target.parents)
-
     def _ask_above(self, check: Check) -> None:
-        for one in self._above(check):
+        for one in self._uplinks.above(check):
             self._hasten(one)
 
     def _ask_below(self, target: Target) -> None:
-        """The target is back: whatever was not told because of it must fail anew before it is."""
+        """The target is back: whatever failed meanwhile and was not told must fail anew before it is."""
+        now = self._clock.now()
+        caused = defaultdict[str, list[Incident]](list)
         for incident in self.cases.untold:
-            watch = self._watches.get(incident.subject)
-            if watch is not None and incident.cause == target.id:
-                watch.forget(self._clock.now())
-                self._hasten(watch.check.id)
+            if incident.cause == target.id:
+                caused[incident.subject].append(incident)
+        for watch in self._uplinks.below(target.id):
+            if watch.check.id in caused:
+                for incident in caused[watch.check.id]:
+                    self.cases.hold(incident, now + watch.confirmation + self._uplinks.patience(watch.check))
+            elif watch.confirmed == "down" or watch.view.state != "failing":
+                continue  # told already, or caused by something else; or nothing is wrong with it
+            watch.forget(now)
+            self._hasten(watch.check.id)
 
     def _reconsider_held(self, draft: Draft) -> None:
         for incident in self.cases.untold:
             watch = self._watches.get(incident.subject)
             if watch is None or incident.verdict is None or incident.telling is not Telling.HELD:
                 continue
+            if incident.verdict.at <= watch.fresh_after:
+                continue  # it is being asked anew
             rule = watch.rule(incident.rule)
             if rule is not None:
                 verdict = replace(incident.verdict, level=Level.FIRING, at=self._clock.now())
@@ -355,13 +342,7 @@ class Pipeline:
 
     def dependents(self, target: str) -> list[str]:
         """Ids of all targets that hang on this one, directly or through others."""
-        found, queue = dict[str, None](), [target]
-        while queue:
-            for child in self._children.get(queue.pop(), ()):
-                if child not in found and child != target:
-                    found[child] = None
-                    queue.append(child)
-        return list(found)
+        return self._uplinks.dependents(target)
 
     # -- commit -----------------------------------------------------------------------------------------------
 
@@ -400,22 +381,10 @@ class Pipeline:
             self.committed()
 
 
-def _children(targets: Iterable[Target]) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = {}
-    for target in targets:
-        for parent in target.parents:
-            children.setdefault(parent, []).append(target.id)
-    return children
-
-
 def _log_failed(draft: Draft, error: StoreFailed) -> None:
     log.critical("store.failed", error=str(error), transitions=len(draft.transitions))
 
 
-class _Nothing:
-    """The plan before the first."""
-
-    targets: Mapping[str, Target] = MappingProxyType({})
-    checks: Mapping[str, Check] = MappingProxyType({})
-    rules: tuple[Rule, ...] = ()
-    fingerprints: Mapping[str, str] = MappingProxyType({})
+def _passing(old: str, new: str) -> bool:
+    """Whether a change of state is no news: a question that is being settled, or a first good result."""
+    return "failing" in {old, new} or (old, new) == ("pending", "up")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sentinel.domain.incident import Subject
 from sentinel.domain.judge import Window
@@ -19,7 +19,9 @@ from sentinel.engine.snapshot import CheckView
 class Watch:
     """``confirmed`` is the last state written (``up``, ``down``, ``unknown``, ``unobserved``, empty before the first).
 
-    ``fresh_after``: results of probes that started earlier (UTC epoch seconds) are shown and not judged.
+    ``marked_at`` is that state's beginning (UTC epoch seconds).
+    ``fresh_after``: results of probes that started earlier (UTC epoch seconds) are shown and not judged; ``anew``:
+    none that started later was judged yet.
     ``answered_at`` is the start of the last probe that was answered (UTC epoch seconds), ``seen`` when the last
     result came (monotonic seconds).
     """
@@ -30,9 +32,11 @@ class Watch:
     retrieval_rule: Rule | None
     others: tuple[Rule, ...]
     confirmed: str = ""
+    marked_at: float = 0.0
     answered_at: float = 0.0
     seen: float = 0.0
     fresh_after: float = 0.0
+    anew: bool = False
     episode: Retrieval | None = None
     calm: bool = False
     _subjects: dict[str, Subject] = field(default_factory=dict)
@@ -55,8 +59,9 @@ class Watch:
         self.view.check = self.check
         if (self.check.vantage is None) != (before.check.vantage is None):
             self.view.state = "pending" if self.check.vantage is not None else "unobserved"
-        self.confirmed, self.answered_at = before.confirmed, before.answered_at
-        self.episode = before.episode if self.retrieval_rule is not None else None
+        self.confirmed, self.marked_at, self.answered_at = before.confirmed, before.marked_at, before.answered_at
+        self.fresh_after, self.anew = before.fresh_after, before.anew
+        self.episode = before.episode
         windows = {rule.id: (rule, window) for rule, window in before.judged}
         kept = []
         for rule, window in self.judged:
@@ -116,12 +121,35 @@ class Watch:
         self.calm = state == "up" and self._forgetful
         if state in {"failing", self.confirmed}:
             return None
-        self.confirmed = state
-        return Status(self.check.id, since, state)
+        if since < self.marked_at:  # a fault from before a stop or a time in which we could not measure: known from now
+            since = observation.started_at
+        return self._mark(since, state)
+
+    def unobserved(self, at: float) -> Status | None:
+        """Nobody looks from ``at`` on; the status to write where that is news."""
+        if self.confirmed in {"", "unobserved"}:
+            return None
+        return self._mark(at, "unobserved")
+
+    def _mark(self, at: float, state: str) -> Status:
+        # Never before the one before, whatever the clock says: the order of the marks is what happened.
+        self.confirmed, self.marked_at = state, max(at, self.marked_at)
+        return Status(self.check.id, self.marked_at, state)
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock was set by so much.  Marks are labels on the disk already, and stay."""
+        self.answered_at += seconds
+        self.fresh_after += seconds
+        self.view.since += seconds
+        for _, window in self.judged:
+            window.since += seconds
+            window.good_since += seconds
+        if self.episode is not None:
+            self.episode = replace(self.episode, started_at=self.episode.started_at + seconds)
 
     def forget(self, at: float) -> None:
         """Must fail anew, in probes that start after ``at``, before anything is said of it."""
-        self.fresh_after = at
+        self.fresh_after, self.anew = at, True
         for _, window in self.judged:
             window.forget()
         self.calm = False

@@ -42,6 +42,16 @@ def test_what_is_allowed_is_never_more_than_the_promise(count: int, percent: int
     assert allowed * 100 <= percent * count < (allowed + 1) * 100
 
 
+@pytest.mark.parametrize(("percent", "count", "allowed"), [(29, 100, 29), (57, 100, 57), (5, 20, 1)])
+def test_whole_incidents_in_binary_floating_point(percent: int, count: int, allowed: int) -> None:
+    assert figure(conferences(count), at_most=percent / 100).allowed == allowed  # 0.29 * 100 is 28.999…
+
+
+def test_the_budget_is_that_of_all_that_are_planned() -> None:
+    planned = conferences(20)
+    assert figure(planned, now=planned[4].start + 1).left == 1
+
+
 def test_one_of_twenty_is_kept_and_one_of_nineteen_is_not() -> None:
     twenty, nineteen = conferences(20), conferences(19)
     kept = figure(twenty, fault(twenty[3], 0, 600))

@@ -1,5 +1,7 @@
 """What rules make of rows of results; see tests/support/tapes.py for the notation."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,6 +149,13 @@ def test_the_worst_mark_that_holds_gives_the_severity() -> None:
     assert [one.observed for one in found[1:4]] == [29, 13, 2]
 
 
+def test_between_the_marks_the_severity_stays_as_it_was() -> None:
+    marks = Threshold("load", above=70.0, clear=60.0, severity_at=((90.0, Severity.CRITICAL),))
+    found = verdicts(rule(marks, Severity.WARNING), measured([95, 65, 75, 65]))
+    assert levels(found) == "ffff"
+    assert [one.severity.value for one in found] == ["critical", "critical", "warning", "warning"]
+
+
 def test_a_value_that_is_missing_is_unknown_and_ends_nothing() -> None:
     assert levels(verdicts(rule(HOT), measured([0.9, None, 0.7, None, 0.5]))) == "f?f?o"
 
@@ -165,11 +174,17 @@ def test_the_item_closest_to_breaking_counts() -> None:
 
 def test_the_duration_of_the_probe_and_of_a_stage() -> None:
     observation = Observation("c", 0, 0, 1.5, "v", Outcome.OK, stages={"tls": 0.4})
-    failed = next(results("x"))
     assert worst(Threshold("took", above=1), observation) == ("took", 1.5)
-    assert worst(Threshold("took", above=1), failed) is None  # how long it failed is no response time
     assert worst(Threshold("stage:tls", above=1), observation) == ("stage:tls", 0.4)
     assert worst(Threshold("stage:connect", above=1), observation) is None
+
+
+def test_a_threshold_judges_good_results_only() -> None:
+    failed = replace(next(results("x")), values={"load": 9.0}, stages={"tls": 9.0}, took=9.0)
+    for value in ("load", "took", "stage:tls"):
+        found = judge(rule(Threshold(value, above=1)), Window(), failed)  # how long it failed is no response time
+        assert found is not None
+        assert found.level is Level.UNKNOWN
 
 
 @pytest.mark.parametrize("predicate", [RetrievalLimit(), Availability(0.99), ConferenceRate()])

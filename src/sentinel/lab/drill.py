@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sentinel.config.problems import did_you_mean
@@ -104,10 +104,3 @@ class Drill:
     def _known(self, target: str) -> None:
         if target not in self.targets:
             raise Refused(f"no target `{target[:80]}`{did_you_mean(target, self.targets)}")
-
-
-def summary(ids: Iterable[str], *, most: int = 8) -> str:
-    """A few ids, and how many more there are."""
-    every = sorted(ids)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more

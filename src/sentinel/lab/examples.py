@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import jsonpath
+from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import IndexSelector, NameSelector
 
 from sentinel.sdk.patterns import Pattern
@@ -115,7 +116,9 @@ def document_for(expectations: Iterable[Any]) -> Any:
 
 def _steps(path: str) -> list[str | int]:
     steps: list[str | int] = []
-    for segment in jsonpath.compile(path).segments:  # type: ignore[union-attr]  # a compound path has no segments
+    for segment in jsonpath.compile(path).segments:
+        if not isinstance(segment, JSONPathChildSegment):
+            raise NoExample(f"no document can be made for the path {path}")
         for selector in segment.selectors:
             if isinstance(selector, NameSelector):
                 steps.append(selector.name)

@@ -22,6 +22,8 @@ MAX_HEAD: Final = 32_768
 MAX_BODY: Final = 1 << 20
 _WORTH_PACKING: Final = 512  # bytes
 
+LINE: Final = "模拟系统运行正常"
+
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>{name}</title></head>
 <body><h1>{name}</h1><p>{line}</p>{more}</body></html>
@@ -66,7 +68,7 @@ class WebServer:
             self._pages[key] = _page(check, notes)
             if check.options.method == "GET":
                 self._pages.setdefault(("HEAD", check.options.path), self._pages[key])
-        self._front = Page(200, _html(self._name, "模拟系统运行正常"))
+        self._front = Page(200, _html(self._name, LINE))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it is idle or the client has had enough."""
@@ -108,20 +110,38 @@ def _page(check: Check, notes: list[str]) -> Page:
     allowed = options.allowed_status
     status = 200 if 200 in allowed else min(allowed)
     headers: dict[str, str] = {}
-    texts = list(options.body_contains)
     body, kind = b"", "text/html; charset=utf-8"
     try:
         for expected in options.expect_headers:
             if not expected.absent:
                 headers[expected.name.title()] = text_for(expected.matches) if expected.matches else "lab"
-        texts += [text_for(pattern) for pattern in options.body_matches]
         if options.expect_json:
             body = json.dumps(document_for(options.expect_json), ensure_ascii=False).encode()
             kind = "application/json"
+        else:
+            body = _body(check)
     except NoExample as error:
         notes.append(f"{check.id}: {error}")
-    body = body or _html(check.target.name, "模拟系统运行正常", "\n".join(texts))
+        body = body or _html(check.target.name, LINE)
     return Page(status, body, kind, headers, options.own_headers.get("Authorization"))
+
+
+def _body(check: Check) -> bytes:
+    """A page that holds what the check looks for, or that alone, where a pattern wants it at the very beginning.
+
+    Raises:
+        NoExample: neither satisfies the check.
+    """
+    options = check.options
+    texts = [*(text_for(pattern) for pattern in options.body_matches), *options.body_contains]
+    for body in (_html(check.target.name, LINE, "\n".join(texts)), "\n".join(texts).encode(), "".join(texts).encode()):
+        if (
+            all(pattern.found_in(body) for pattern in options.body_matches)
+            and not any(pattern.found_in(body) for pattern in options.body_not_matches)
+            and not any(text.encode() in body for text in options.body_not_contains)
+        ):
+            return body
+    raise NoExample("no page can be made that satisfies all that is expected of the body")
 
 
 def _html(name: str, line: str, more: str = "") -> bytes:

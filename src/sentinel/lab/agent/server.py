@@ -153,12 +153,10 @@ class Agent(asyncio.DatagramProtocol):
             if header.engine != self._users.engine:
                 raise _Refused(_ENGINE)
             keys = self._users.of(header.user)
-            wanted = (_AUTH if keys.user.auth else 0) | (_PRIVACY if keys.user.privacy else 0)
-            if header.flags & (_AUTH | _PRIVACY) != wanted:
-                raise _Refused(_LEVEL)
-            if keys.user.auth:
+            _admit_level(keys.user, header.flags)
+            if header.flags & _AUTH:
                 self._verify(data, at, keys, header)
-            if keys.user.privacy:
+            if header.flags & _PRIVACY:
                 scoped = _decrypted(scoped, keys, header)
             request = _scoped(scoped)
         except _Refused as refused:
@@ -246,6 +244,13 @@ def _header(message: Reader) -> tuple[_Signed, Reader, int]:
     signature = parameters.enter(OCTETS)
     salt = parameters.content(OCTETS)
     return _Signed(number, flags[0], engine, boots, time, user, salt), message, signature.at
+
+
+def _admit_level(user: User, flags: int) -> None:
+    """A user may ask signed where he has a key, encrypted where he has one for that, and unsigned only without any."""
+    able = (_AUTH if user.auth else 0) | (_PRIVACY if user.privacy else 0)
+    if flags & (_AUTH | _PRIVACY) & ~able or able & _AUTH & ~flags:
+        raise _Refused(_LEVEL)
 
 
 def _decrypted(message: Reader, keys: Keys, header: _Signed) -> Reader:

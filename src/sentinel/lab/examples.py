@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import jsonpath
+from jsonpath import JSONPath
 from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import IndexSelector, NameSelector
 
@@ -116,7 +117,8 @@ def document_for(expectations: Iterable[Any]) -> Any:
 
 def _steps(path: str) -> list[str | int]:
     steps: list[str | int] = []
-    for segment in jsonpath.compile(path).segments:
+    compiled = jsonpath.compile(path)
+    for segment in compiled.segments if isinstance(compiled, JSONPath) else ():
         if not isinstance(segment, JSONPathChildSegment):
             raise NoExample(f"no document can be made for the path {path}")
         for selector in segment.selectors:

@@ -171,14 +171,14 @@ class Pipeline:
         watch = self._watches.get(observation.check)
         if watch is None:
             return  # removed while it was under way
-        mono = self._follow_clock()
+        mono = self._follow_clock(observation.ended_at)
         self._store.roll(observation.check, observation.started_at, observation.outcome, observation.took)
         watch.note(observation, mono)
         self._snapshot.result(watch.view)
         if observation.started_at < watch.fresh_after:
             self._hasten(watch.check.id)  # it began before its parent was back: look again before judging
             return
-        if watch.calm and observation.outcome is Outcome.OK and not (self.cases.holding and watch.is_reachability):
+        if watch.calm and observation.failure is None and not (self.cases.holding and watch.is_reachability):
             return
         draft = Draft()
         self._judge(watch, observation, draft)
@@ -192,8 +192,8 @@ class Pipeline:
 
     def tick(self) -> None:
         """Time has passed: call it once a second."""
-        self._follow_clock()
         draft, now = Draft(), self._clock.now()
+        self._follow_clock(now)
         self.beats += 1
         self.cases.lapse(now, draft)
         for watch in self._watches.values():
@@ -209,10 +209,10 @@ class Pipeline:
             self._forget_ended(now)
         self._finish(draft)
 
-    def _follow_clock(self) -> float:
+    def _follow_clock(self, now: float) -> float:
         """Monotonic seconds.  Where the wall clock was set, the times that we measure against it move along."""
         mono = self._clock.monotonic()
-        offset = self._clock.now() - mono
+        offset = now - mono
         step, self._offset = offset - self._offset, offset
         if not -CLOCK_STEP < step < CLOCK_STEP:
             log.warning("clock.set", seconds=round(step, 3))

@@ -1,4 +1,4 @@
-"""The scheduler: a wheel of 10 ms slots on the monotonic clock.
+"""The scheduler: a wheel of 10 ms slots on the monotonic clock, asleep where a slot is empty.
 
 It owns time and nothing else: at a check's slot it hands the check to ``start`` and forgets it until ``finished``.
 A check that is still running at its next slot is not started twice; the slot is counted as missed.  All checks of
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from sentinel.domain.target import Check
-from sentinel.engine.planner import TICK, first_slot, next_slot, ticks
+from sentinel.engine.planner import TICK, first_slot, next_slot, phase, ticks
 from sentinel.engine.ports import Clock
+
+MOST_ASLEEP = 100
+"""Ticks: the wheel turns at least this often, for the watchdog to see."""
 
 LATENESS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Upper bounds in seconds."""
@@ -26,11 +29,14 @@ class Entry:
     """A check on the wheel.
 
     ``slot`` is the tick of its next regular run, ``extra`` that of an earlier run out of turn (None without one).
+    ``phase`` and ``step`` say where its regular slots lie.
     ``due`` is the monotonic time for which it was started last.  ``memory`` is the probe's own, kept from run to run.
     """
 
     check: Check
     slot: int
+    phase: int = 0
+    step: int = 1
     extra: int | None = None
     due: float = 0.0
     running: bool = False
@@ -45,7 +51,10 @@ class Scheduler:
     def __init__(self, clock: Clock, start: Callable[[Sequence[Entry]], None]) -> None:
         self._clock = clock
         self._start = start
-        self._wheel: defaultdict[int, list[Entry]] = defaultdict(list)
+        self._wheel: dict[int, list[Entry]] = {}
+        self._ticks: list[int] = []  # a heap of the ticks that are taken, so that the empty ones can be slept through
+        self._asleep: asyncio.Future[None] | None = None
+        self._until = 0
         self._entries: dict[str, Entry] = {}
         self._origin = self._tick_now()
         self._at = self._origin
@@ -70,7 +79,12 @@ class Scheduler:
                 del old[check.id]
                 entry.check = check
             else:
-                entry = Entry(check, first_slot(check.id, check.interval, now))
+                entry = Entry(
+                    check,
+                    first_slot(check.id, check.interval, now),
+                    phase(check.id, check.interval, self._origin),
+                    ticks(check.interval),
+                )
                 self._put(entry, entry.slot)
             self._entries[check.id] = entry
         for entry in old.values():
@@ -103,10 +117,19 @@ class Scheduler:
 
     async def run(self) -> None:
         """Turn the wheel until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             self.turn()
-            delay = self._at * TICK - self._clock.monotonic()
-            await asyncio.sleep(max(0.0, delay))
+            while self._ticks and self._ticks[0] < self._at:
+                heappop(self._ticks)
+            self._until = min([*self._ticks[:1], self._at + MOST_ASLEEP])
+            self._asleep = loop.create_future()
+            timer = loop.call_later(max(0.0, self._until * TICK - self._clock.monotonic()), _wake, self._asleep)
+            try:
+                await self._asleep
+            finally:
+                timer.cancel()
+                self._asleep = None
 
     def turn(self) -> None:
         """Start all that is due by now."""
@@ -127,10 +150,10 @@ class Scheduler:
             if entry.extra == tick:
                 entry.extra = None
             elif entry.slot == tick:
-                entry.slot, _ = next_slot(entry.check.id, entry.check.interval, self._origin, max(tick, now))
-                self._put(entry, entry.slot)
-                skipped = (entry.slot - tick) // ticks(entry.check.interval) - 1
-                self.missed += max(0, skipped)
+                entry.slot = slot = next_slot(entry.phase, entry.step, max(tick, now))
+                self._put(entry, slot)
+                if slot - tick > entry.step:
+                    self.missed += (slot - tick) // entry.step - 1
             else:
                 continue  # an extra run that was overtaken
             if entry.running:
@@ -144,7 +167,15 @@ class Scheduler:
             self._start(ready)
 
     def _put(self, entry: Entry, tick: int) -> None:
-        self._wheel[max(tick, self._at)].append(entry)
+        tick = max(tick, self._at)
+        entries = self._wheel.get(tick)
+        if entries is not None:
+            entries.append(entry)
+            return
+        self._wheel[tick] = [entry]
+        heappush(self._ticks, tick)
+        if self._asleep is not None and tick < self._until:
+            _wake(self._asleep)
 
     def _late(self, seconds: float, count: int) -> None:
         seconds = max(0.0, seconds)
@@ -154,3 +185,8 @@ class Scheduler:
     def _tick_now(self) -> int:
         # A hair more: 0.29 / 0.01 is 28.999… in binary, and the wheel would wait for a tick that is already there.
         return int(self._clock.monotonic() / TICK + 1e-6)
+
+
+def _wake(asleep: asyncio.Future[None]) -> None:
+    if not asleep.done():
+        asleep.set_result(None)

@@ -65,8 +65,9 @@ class Feed:
 
     def add_check(self, check: str) -> None:
         """A check changed."""
+        if not self._checks:  # else it is set already: this is called for each result
+            self._event.set()
         self._checks.add(check)
-        self._event.set()
 
     def add_incident(self, incident: str) -> None:
         """An incident changed."""

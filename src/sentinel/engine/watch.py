@@ -107,10 +107,10 @@ class Watch:
         view = self.view
         view.observation = observation
         view.counts[observation.outcome] += 1
-        if observation.failure is not None:
-            view.failures[(observation.failure.stage, observation.failure.code)] += 1
-        if observation.outcome is Outcome.OK:
+        if observation.failure is None:
             self.answered_at = observation.started_at
+        else:
+            view.failures[observation.failure.stage, observation.failure.code] += 1
         self.seen = seen
 
     def move(self, observation: Observation) -> Status | None:

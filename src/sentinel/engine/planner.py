@@ -1,9 +1,10 @@
 """When a check is due: pure arithmetic on ticks of 10 ms.
 
-A check's slots lie at ``phase + k x interval`` on the monotonic clock, aligned to ``GRID`` where the interval is: waking
-the process costs more than ten probes, so what is due at nearly the same time is planned for the same time.  The phase
-comes from the check's id, so that starts are spread over the interval, the same after every restart.  A check with a
-long interval runs once early as well, so that everything has been looked at within ``FIRST_RUN`` seconds of the start.
+A check's slots lie at ``phase + k x interval`` on the monotonic clock, aligned to ``GRID`` where the interval is:
+waking the process costs more than ten probes, so what is due at nearly the same time is planned for the same time.
+The phase comes from the check's id, so that starts are spread over the interval, the same after every restart.
+A check with a long interval runs once early as well, so that everything has been looked at within ``FIRST_RUN`` seconds
+of the start.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ reply came: how much loss or how slow an answer is too much is a rule's to say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from sentinel.domain.observation import Measurement
@@ -16,7 +16,7 @@ from sentinel.protocols.icmp.engine import Engine
 from sentinel.protocols.icmp.options import IcmpOptions
 from sentinel.protocols.icmp.ping import endpoint
 from sentinel.sdk.net import resolve
-from sentinel.sdk.protocol import Done, Protocol, Run, Value
+from sentinel.sdk.protocol import Counter, Done, Protocol, Run, Value
 
 __all__ = ["PROTOCOL", "Engine", "IcmpOptions", "probe", "service", "sweep"]
 
@@ -65,6 +65,28 @@ def sweep(engine: Engine, checks: Sequence[Check], done: Done) -> None:
     engine.sweep(checks, done)
 
 
+COUNTERS = (
+    Counter("socket_sent", "Echo requests that left by the shared socket.", "family"),
+    Counter("socket_received", "Echo replies that arrived at the shared socket.", "family"),
+    Counter("socket_rejected", "ICMP errors about our requests.", "family"),
+    Counter("socket_strays", "Replies that settled nothing: late, doubled or forged.", "family"),
+    Counter(
+        "socket_dropped",
+        "Packets lost in this host since the receive buffer was full: targets may look worse than they are.",
+        "family",
+    ),
+)
+
+
+def count(engine: Engine) -> Mapping[str, Mapping[str, float]]:
+    """What the shared sockets count, by family."""
+    counted = engine.counters().items()
+    return {
+        counter.name: {family: getattr(counts, counter.name.removeprefix("socket_")) for family, counts in counted}
+        for counter in COUNTERS
+    }
+
+
 PROTOCOL = Protocol(
     "icmp",
     IcmpOptions,
@@ -82,6 +104,8 @@ PROTOCOL = Protocol(
     ),
     service=service,
     sweep=sweep,
+    counters=COUNTERS,
+    count=count,
     needs="a ping socket (net.ipv4.ping_group_range) or a raw one (CAP_NET_RAW)",
     transport="icmp",
 )

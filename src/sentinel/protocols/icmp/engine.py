@@ -2,7 +2,7 @@
 
 While anything is under way, each tick reads what has arrived, ends what has reached its deadline, and sends one batch.
 The kernel stamps replies as they arrive, so reading them some milliseconds later costs no accuracy, while waking the
-loop for each reply would cost more than all the rest.  A tick comes every 40 ms, together with the scheduler's where
+loop for each reply would cost more than all the rest.  A tick comes every 50 ms, together with the scheduler's where
 that sweeps; every 10 ms while a batch was too small for the queue or somebody waits; not at all while nothing is
 under way.
 """

@@ -9,8 +9,9 @@ from sentinel.protocols.icmp.ping import Ping
 TICK: Final = 10_000_000
 """Nanoseconds."""
 
-GATHER: Final = 4
-"""Ticks that are worked off together where nothing is urgent: waking the loop costs more than ten echoes."""
+GATHER: Final = 5
+"""Ticks that are worked off together where nothing is urgent: waking the loop costs more than ten echoes.  They are
+those on which the daemon plans regular runs, so that one wake-up serves both."""
 
 NEVER: Final = 1 << 62
 

@@ -16,8 +16,9 @@ a defect: the result is UNKNOWN and the traceback is in the log.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
@@ -54,6 +55,18 @@ class Value:
     unit: str
     description: str
     items: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a protocol's service counts since it was opened: exported as ``sentinel_<protocol>_<name>_total``.
+
+    ``label`` names what the counts are kept by (``family``); empty where there is one count for all.
+    """
+
+    name: str
+    description: str
+    label: str = ""
 
 
 class ProbeFailed(Exception):
@@ -111,6 +124,7 @@ class Run:
 Probe = Callable[[Target, Any, Run], Awaitable[None]]
 Done = Callable[[Check, Measurement], None]
 Sweep = Callable[[Any, Sequence[Check], Done], None]
+Count = Callable[[Any], Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +135,10 @@ class Protocol:
     an async context manager whose value arrives in ``Run.service``.
     ``values_of`` adds the values that depend on the options (an SNMP profile's).
     ``sweep`` is for protocols with thousands of cheap exchanges: called with the service, all checks due in a
-    tick and ``done``; returns at once; calls ``done`` exactly once for each check, at its deadline at the latest.  ``probe``
-    must measure the same by the same means.
+    tick and ``done``; returns at once; calls ``done`` exactly once for each check, at its deadline at the
+    latest.  ``probe`` must measure the same by the same means.
+    ``counters`` are what the service counts by itself, beside any check (packets that this host dropped); ``count`` is
+    called with the service at each scrape and gives, by counter name, the counts by label value (``""`` without one).
     ``retrieves_picture``: an OK run has retrieved a picture, so the retrieval promise is counted from it.
     ``needs`` names what the host must allow, for people: "raw socket or ping socket".
     """
@@ -134,6 +150,8 @@ class Protocol:
     service: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     values_of: Callable[[Any], tuple[Value, ...]] | None = None
     sweep: Sweep | None = None
+    counters: tuple[Counter, ...] = ()
+    count: Count | None = None
     retrieves_picture: bool = False
     needs: str = ""
     transport: Literal["icmp", "tcp", "udp"] = "tcp"
@@ -141,8 +159,6 @@ class Protocol:
     @property
     def summary(self) -> str:
         """First line of the docstring of the module that holds the probe."""
-        import sys
-
         return (sys.modules[self.probe.__module__].__doc__ or "").strip().partition("\n")[0]
 
     def declared(self, options: Any) -> tuple[Value, ...]:

@@ -159,6 +159,12 @@ def metrics(catalog: Catalog) -> str:
             f"| `sentinel_{protocol.name}_{value.name}` | {value.unit} | {_cell(value.description)} |"
             for value in protocol.values
         ]
+    lines.append("\n## Counted by the protocols' services\n\n| metric | label | |\n|---|---|---|")
+    for protocol in catalog.protocols.values():
+        lines += [
+            f"| `sentinel_{protocol.name}_{counter.name}_total` | {counter.label} | {_cell(counter.description)} |"
+            for counter in protocol.counters
+        ]
     lines.append("\n## The daemon itself\n\n| metric | type | |\n|---|---|---|")
     registry = CollectorRegistry()
     OwnMetrics(registry)

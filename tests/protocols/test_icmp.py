@@ -154,3 +154,14 @@ async def test_without_privilege_every_probe_is_unknown_and_one_line_says_so(mon
     assert measured.failure == closed.failure
     assert closed.failure.local
     assert [line["event"] for line in lines] == ["icmp_unavailable"]
+
+
+@needs_echo
+async def test_what_the_sockets_count_is_declared_and_counted() -> None:
+    assert PROTOCOL.count is not None
+    async with service() as engine:
+        await swept(engine, [check("127.0.0.1", count=2, interval=0.02)])
+        counted = PROTOCOL.count(engine)
+    assert set(counted) == {counter.name for counter in PROTOCOL.counters}
+    assert counted["socket_sent"]["ipv4"] == counted["socket_received"]["ipv4"] == 2
+    assert counted["socket_dropped"]["ipv4"] == 0

@@ -35,6 +35,7 @@ from sentinel.engine.scheduler import Entry, Scheduler
 from sentinel.engine.snapshot import SlaFigure, Snapshot
 from sentinel.metrics.exporter import Exporter
 from sentinel.metrics.own import OwnMetrics
+from sentinel.metrics.services import ServiceCounters
 from sentinel.sdk.net import close_resolver
 from sentinel.sdk.protocol import Protocol
 from sentinel.storage.sqlite import SqliteStore, open_store
@@ -113,6 +114,8 @@ class Daemon:
         self.own = OwnMetrics(CollectorRegistry())
         self.exporter = Exporter(self.snapshot, catalog.protocols, self.own.registry)
         self.scheduler = Scheduler(clock, self._start)
+        self.own.watch(self.scheduler, store)
+        self.own.registry.register(ServiceCounters(lambda: self._catalog.protocols, services))
         announcer = Announcer(lambda: self.configuration, clock)
         self.pipeline = Pipeline(
             store,

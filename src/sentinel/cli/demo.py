@@ -45,7 +45,7 @@ def demo(
 ) -> None:
     """Simulate the whole command centre on loopback, and watch it: a wall page to look at, and faults to order.
 
-    Nothing outlives it: the daemon's data lies in a temporary directory, and the channels of the configuration are
+    Nothing outlives it: the daemon's data goes with it, and the channels of the configuration are
     not told. Exit codes: 0 stopped, 1 the configuration is refused, 2 it cannot run here.
     """
     from sentinel.app.logs import configure
@@ -71,6 +71,8 @@ def demo(
 
 def _invite(console: Console, stage: Stage, *, webhook: str | None, seconds: float | None) -> None:
     """Where to look, and what to try."""
+    from sentinel.lab.pings import WITHOUT
+
     lab = stage.lab
     console.print()
     console.print(
@@ -83,15 +85,15 @@ def _invite(console: Console, stage: Stage, *, webhook: str | None, seconds: flo
     else:
         console.print("  告警 alerts      posted to your webhook")
     if not lab["pings"]:
-        console.print(
-            "  [yellow]pings to broken targets are answered all the same: dropping them needs root and nft[/]"
-        )
+        console.print(f"  [yellow]{escape(WITHOUT)}[/]")
     for note in lab["notes"]:
         console.print(f"  [yellow]{escape(note)}[/]")
     console.print()
     console.print("在另一个终端里试一试 / try in another terminal:")
-    for line, meaning in _commands(stage):
-        console.print(f"  [bold]{escape(line):<58}[/] [dim]# {escape(meaning)}[/]")
+    commands = _commands(stage)
+    width = max(len(line) for line, _ in commands)
+    for line, meaning in commands:
+        console.print(f"  [bold]{escape(line):<{width}}[/]  [dim]# {escape(meaning)}[/]")
     end = "Ctrl-C" if seconds is None else f"Ctrl-C, or {seconds:g} s"
     console.print(f"停止 / stop: {end}")
     console.print()
@@ -131,6 +133,8 @@ def _commands(stage: Stage) -> list[tuple[str, str]]:
 def _called() -> str:
     """How the person called us, so that a line can be copied."""
     path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return f"{sys.executable} -m sentinel"
     found = shutil.which("sentinel")
     if found is not None and Path(found).resolve() == path.resolve():
         return "sentinel"

@@ -161,13 +161,15 @@ def _print_change(answer: dict[str, Any], nothing: str, *, as_json: bool) -> Non
 
 
 def _print_status(status: dict[str, Any]) -> None:
+    from sentinel.lab.pings import WITHOUT
+
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"[bold]lab {status['block']}[/] in {status['network']}: {status['targets']} targets, "
         f"{status['servers']} servers, process {status['pid']}"
     )
     if not status["pings"]:
-        console.print("pings cannot be dropped: that needs root and nft (package nftables)")
+        console.print(WITHOUT)
     for note in status["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
     if not status["faults"]:

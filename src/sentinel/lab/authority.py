@@ -19,7 +19,6 @@ VALID_DAYS: Final = 397
 """What browsers allow a server at most."""
 
 _EXPIRED_DAYS: Final = -2
-_LARGEST_BUNDLE: Final = 16 << 20
 
 
 class Authority:
@@ -39,24 +38,6 @@ class Authority:
         self._root = self._self_signed()
         self.file = directory / "ca.pem"
         self.file.write_bytes(self._root.public_bytes(serialization.Encoding.PEM))
-
-    def trust(self, file: Path) -> None:
-        """Write all that a client of the lab needs to trust: this authority, and those of the machine.
-
-        OpenSSL reads the file in place of the machine's own where ``SSL_CERT_FILE`` names it; the machine's directory
-        of certificates stays in force.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        usual = ssl.get_default_verify_paths().openssl_cafile
-        try:
-            others = Path(usual).read_bytes()
-        except OSError:  # on Debian there is only the directory
-            others = b""
-        if len(others) > _LARGEST_BUNDLE:
-            others = b""
-        file.write_bytes(others + self.file.read_bytes())
 
     def context(self, names: Sequence[str]) -> ssl.SSLContext:
         """A server's context with a certificate for these names and addresses."""

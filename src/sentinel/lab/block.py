@@ -43,11 +43,6 @@ class Place:
         """The certificate of the lab's own authority, PEM."""
         return self.state / "ca.pem"
 
-    @property
-    def trust(self) -> Path:
-        """All that a client of the lab trusts, PEM: the machine's authorities and the lab's (``SSL_CERT_FILE``)."""
-        return self.state / "trust.pem"
-
     def make(self) -> None:
         """Make the directories, for the owner alone.
 

@@ -111,7 +111,6 @@ class Centre:
         self.place.make()
         progress("making certificates")
         authority = Authority(self.place.state)
-        authority.trust(self.place.trust)
         pictures: clip.Clip | None = None
         if any(service.kind == "rtsp" for service in services):
             progress("making the cameras' picture")
@@ -173,7 +172,7 @@ class Centre:
             "targets": len(self.configuration.targets),
             "servers": len(self._running),
             "pings": self.pings.able,
-            "trust": str(self.place.trust),
+            "authority": str(self.place.authority),
             "faults": {target: sorted(faults) for target, faults in sorted(self.drill.faults.items())},
             "cut_off": sorted(
                 target

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -68,37 +68,48 @@ async def demo(options: DemoOptions, progress: Callable[[str], None], ready: Cal
         DemoFailed: the lab could not start, or ended by itself.
         ConfigRefused, StoreRefused, ListenRefused: see ``app.daemon.serve``.
     """
-    amend_channels = _channels(options.webhook)
-    with tempfile.TemporaryDirectory(prefix="sentinel-demo-") as name:
-        async with _lab(options, progress) as (lab, status):
-            place = Place.of(int(status["block"]))
-            port = options.port if options.port is not None else _free_port(FIRST_PORT + place.block)
-            seen: list[Configuration] = []
+    channels = _channels(options.webhook)
+    async with _lab(options, progress) as (lab, status):
+        place = Place.of(int(status["block"]))
+        port = options.port if options.port is not None else _free_port(FIRST_PORT + place.block)
+        seen: list[Configuration] = []
+        stop, started = asyncio.Event(), asyncio.Event()
+        with _scratch(place) as state:
 
             def amend(configuration: Configuration) -> Configuration:
                 amended = trusting(configuration, place.authority, place.block)
-                amended = replace(amended, daemon=_settings(amended, port, Path(name), place), **amend_channels)
+                amended = replace(amended, daemon=_settings(amended, port, state, place), **channels)
                 seen[:] = [amended]
                 return amended
 
-            stop, wall = asyncio.Event(), asyncio.Event()
-
-            def started(address: str) -> None:
-                wall.set()
+            def show(address: str) -> None:
+                started.set()
                 ready(Stage(address, status, seen[0].daemon.socket, seen[0]))
 
             progress("starting the daemon")
-            watch = Serve(options.config, options.probes, readdress=rule(place.block), amend=amend, ready=started)
+            watch = Serve(options.config, options.probes, readdress=rule(place.block), amend=amend, ready=show)
             async with asyncio.TaskGroup() as group:
                 ending = [
                     group.create_task(_until_dead(lab), name="lab"),
-                    group.create_task(_timer(wall, options.seconds, stop), name="timer"),
+                    group.create_task(_timer(started, options.seconds, stop), name="timer"),
                 ]
                 try:
                     await serve(watch, stop)
                 finally:
                     for task in ending:
                         task.cancel()
+
+
+@contextmanager
+def _scratch(place: Place) -> Iterator[Path]:
+    """An empty directory for the daemon's data, gone afterwards; what a demo left that was killed goes first."""
+    directory = place.state / "daemon"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @asynccontextmanager

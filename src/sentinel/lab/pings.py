@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterable
@@ -43,10 +44,18 @@ class Pings:
         """
         if self._nft is None:
             return
+        if not await self._run("-j", "list", "tables"):
+            return  # nobody but root may even look
         await self._run("delete", "table", "inet", self._table)
         # A session of its own: Ctrl-C on the terminal is for the lab, which then ends this in order.
         self._process = await asyncio.create_subprocess_exec(
-            self._nft, "-i", stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+            self._nft,
+            "-i",
+            stdin=PIPE,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            start_new_session=True,
+            env={"HOME": os.devnull},  # where it would leave a history of what it was told
         )
         rule = "ip daddr @broken icmp type echo-request drop"
         for flags in ("{ flags owner; }", ""):

@@ -29,7 +29,7 @@ def test_a_place_follows_the_daemons_directories(tmp_path: Path, monkeypatch: py
     place = Place.of(3)
     place.make()
     assert place.socket == tmp_path / "runtime" / "lab-3" / "control.sock"
-    assert place.trust.parent == tmp_path / "state" / "lab-3"
+    assert place.authority.parent == tmp_path / "state" / "lab-3"
     assert place.runtime.stat().st_mode & 0o777 == 0o700
     assert list(running()) == []
     place.socket.touch()

@@ -10,47 +10,79 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
-from rich.text import Text
 
 from sentinel.app.clock import SystemClock
-from sentinel.app.logs import configure, escape
-from sentinel.catalog import discover
+from sentinel.app.logs import configure
+from sentinel.catalog import Catalog, discover
+from sentinel.cli.adhoc import NotUnderstood, given, pasted
 from sentinel.cli.run import loop_factory
-from sentinel.config import ConfigRefused, load, open_catalog
+from sentinel.cli.screen import both, complain, console, text, waiting
+from sentinel.config import ConfigRefused, Configuration, load, open_catalog
+from sentinel.config.load import probes_of
 from sentinel.config.problems import did_you_mean
-from sentinel.domain.observation import Measurement, Observation, Outcome
+from sentinel.config.starter import starter
+from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.target import Check, Target
-from sentinel.domain.words import CODES, STAGES, word
+from sentinel.domain.words import CODES, OUTCOMES, STAGES
 from sentinel.engine.runner import measure, observe
 from sentinel.sdk.net import close_resolver
 from sentinel.sdk.protocol import Protocol, Run
 
 EXIT = {Outcome.OK: 0, Outcome.FAILED: 1, Outcome.UNKNOWN: 3}
+STYLES = {Outcome.OK: "bold green", Outcome.FAILED: "bold red", Outcome.UNKNOWN: "bold magenta"}
+TIMEOUT = 10.0
 
 
 def probe(
     context: typer.Context,
     protocol: Annotated[str, typer.Argument(help="Protocol: http, icmp, rtsp, snmp, tcp …")] = "",
-    address: Annotated[str, typer.Argument(help="Address; without it the protocol's options are listed.")] = "",
+    address: Annotated[
+        str, typer.Argument(help="Address, name or URL; without it the protocol's options are listed.")
+    ] = "",
     check: Annotated[str, typer.Option(help="Run this check of the configuration instead.", metavar="ID")] = "",
-    config: Annotated[Path, typer.Option(help="Directory of the configuration.", metavar="DIR")] = Path("config"),
-    probes: Annotated[Path | None, typer.Option(help="Directory of the probes.", metavar="DIR")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds.", min=0.1, max=600)] = 10.0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of the configuration. Default: config; with --lab the shipped one.", metavar="DIR"
+        ),
+    ] = None,
+    probes: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the probes. Default: `probes` beside the configuration.", metavar="DIR"),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds. Default: the check's own, else 10.", min=0.1, max=600, metavar="SECONDS"),
+    ] = None,
     *,
+    lab: Annotated[
+        bool, typer.Option("--lab", help="With --check: at the address that it has in the lab (or demo) that runs.")
+    ] = False,
+    block: Annotated[int | None, typer.Option(help="Block of the lab, where several run.", metavar="N")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """Probe once and show stages and values: `sentinel probe http 192.0.2.1 --port 8080 --path /login`.
 
-    Every option of the protocol is an option here; lists and objects are written as JSON.
-    Exit codes: 0 ok, 1 failed, 2 not understood, 3 unknown (we could not measure).
+    Every option of the protocol is an option here; lists and objects are written as JSON, secrets as ${env:NAME} or
+    ${file:PATH}, so that they stay out of the list of processes. A URL is taken apart: `sentinel probe rtsp
+    rtsp://192.0.2.9:8554/stream`. Exit codes: 0 ok, 1 failed, 2 not understood, 3 unknown (we could not measure).
     """
-    configure(json=False)
-    if check:
-        used, wanted = _configured(check, config, probes)
-    else:
-        used, wanted = _ad_hoc(protocol, address, context.args, timeout)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    configure()
+    try:
+        if check:
+            if protocol:
+                raise NotUnderstood(f"either --check or a protocol: {protocol!r} is one word too many")
+            used, wanted = _configured(check, _configuration(config, probes, block, in_lab=lab or block is not None))
+            wanted = wanted if timeout is None else _within(wanted, timeout)
+        else:
+            if lab or block is not None:
+                raise NotUnderstood("--lab goes with --check: an address on the command line is taken as it is")
+            used, wanted = _ad_hoc(protocol, address, context.args, (config, probes), timeout or TIMEOUT)
+    except NotUnderstood as error:
+        for line in error.lines:
+            complain(line)
+        raise typer.Exit(2) from None
+    with waiting(f"正在探测 probing {wanted.target.address}"), asyncio.Runner(loop_factory=loop_factory()) as runner:
         observation = runner.run(run_once(used, wanted))
     if as_json:
         typer.echo(json.dumps(as_object(observation), ensure_ascii=False, indent=2))
@@ -67,7 +99,7 @@ async def run_once(protocol: Protocol, check: Check) -> Observation:
         service = await stack.enter_async_context(protocol.service()) if protocol.service else None
         started = clock.now()
         run = Run(clock.monotonic() + check.timeout, service)
-        measurement: Measurement = await measure(protocol, check, run, clock)
+        measurement = await measure(protocol, check, run, clock)
     return observe(check, measurement, scheduled_at=started, started_at=started)
 
 
@@ -84,97 +116,99 @@ def as_object(observation: Observation) -> dict[str, Any]:
     }
 
 
-def _configured(check: str, config: Path, probes: Path | None) -> tuple[Protocol, Check]:
-    catalog = open_catalog(config, probes)
+def _configuration(
+    config: Path | None, probes: Path | None, block: int | None, *, in_lab: bool
+) -> tuple[Catalog, Configuration]:
+    """The configuration that a check is of; in the lab with the addresses that its targets have there.
+
+    Raises:
+        NotUnderstood: it is refused, or no lab runs.
+    """
     try:
-        configuration = load(config, probes, catalog=catalog)
+        if not in_lab:
+            config = config or Path("config")
+            catalog = open_catalog(config, probes)
+            return catalog, load(config, probes, catalog=catalog)
+        from sentinel.lab.control import NoLab, find
+        from sentinel.lab.inventory import read, trusting
+
+        try:
+            place = find(block)
+        except NoLab as error:
+            raise NotUnderstood(str(error)) from None
+        config = config or starter() / "config"
+        return open_catalog(config, probes), trusting(read(config, probes, place.block), place.authority, place.block)
     except ConfigRefused as refused:
-        for problem in refused.problems:
-            typer.echo(escape(str(problem)), err=True)
-        raise typer.Exit(2) from None
-    found = configuration.checks.get(check)
+        raise NotUnderstood(*map(str, refused.problems)) from None
+
+
+def _configured(id_: str, used: tuple[Catalog, Configuration]) -> tuple[Protocol, Check]:
+    catalog, configuration = used
+    found = configuration.checks.get(id_)
     if found is None:
-        typer.echo(f"there is no check {check!r}{did_you_mean(check, configuration.checks)}", err=True)
-        raise typer.Exit(2)
+        raise NotUnderstood(f"没有此检查 there is no check {id_!r}{did_you_mean(id_, configuration.checks)}")
     return catalog.protocols[found.protocol], found
 
 
-def _ad_hoc(name: str, address: str, arguments: list[str], timeout: float) -> tuple[Protocol, Check]:
-    protocols = discover().protocols
+def _within(check: Check, timeout: float) -> Check:
+    from dataclasses import replace
+
+    return replace(check, timeout=timeout)
+
+
+def _ad_hoc(
+    name: str, address: str, arguments: list[str], directories: tuple[Path | None, Path | None], timeout: float
+) -> tuple[Protocol, Check]:
+    config, probes = directories[0] or Path("config"), directories[1]
+    protocols = (open_catalog(config, probes) if config.is_dir() else discover()).protocols
     protocol = protocols.get(name)
     if protocol is None:
         known = ", ".join(sorted(protocols))
-        typer.echo(f"there is no protocol {name!r}{did_you_mean(name, protocols)}; there are: {known}", err=True)
-        raise typer.Exit(2)
+        raise NotUnderstood(
+            f"没有此协议 there is no protocol {name!r}{did_you_mean(name, protocols)}; there are: {known}"
+        )
     if not address:
         _print_options(protocol)
         raise typer.Exit(2)
+    model = protocol.options
+    host, from_url = pasted(name, model, address)
+    # As a configuration would have them: the site's own vendor data first.
+    profiles = [directory / "profiles" for directory in (probes or probes_of(config), starter() / "probes")]
     try:
-        options = protocol.options.model_validate(parse(protocol.options, arguments))
+        options = model.model_validate(from_url | given(model, arguments), context={"profiles": profiles})
     except ValidationError as refused:
-        for error in refused.errors(include_url=False, include_input=False):
-            place = ".".join(str(part) for part in error["loc"])
-            typer.echo(f"--{place.replace('_', '-')}: {error['msg']}", err=True)
-        raise typer.Exit(2) from None
-    target = Target("probe", address, address, "probe", "here")
+        raise NotUnderstood(*_reasons(refused)) from None
+    target = Target("probe", address, host, "probe", "here")
     return protocol, Check(f"probe.{name}", name, target, name, name, options, timeout, timeout, "here")
 
 
-def parse(model: type[BaseModel], arguments: list[str]) -> dict[str, Any]:
-    """Options from ``--name value``, ``--name=value`` and ``--flag``; lists and objects are JSON.
-
-    Raises:
-        typer.Exit: 2 where an argument is not understood.
-    """
-    found: dict[str, Any] = {}
-    rest = list(arguments)
-    while rest:
-        word_ = rest.pop(0)
-        if not word_.startswith("--"):
-            typer.echo(f"not understood: {word_!r}; options are written --name value", err=True)
-            raise typer.Exit(2)
-        name, given, value = word_[2:].partition("=")
-        key = name.replace("-", "_")
-        if key not in model.model_fields:
-            hint = did_you_mean(key, model.model_fields)
-            typer.echo(f"there is no option --{name}{hint}", err=True)
-            raise typer.Exit(2)
-        if not given:
-            value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        found[key] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    if text[:1] in "[{":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
+def _reasons(refused: ValidationError) -> list[str]:
+    lines = []
+    for error in refused.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in error["loc"]).replace("_", "-")
+        lines.append((f"--{place}: " if place else "") + error["msg"].removeprefix("Value error, "))
+    return lines
 
 
 def _print_options(protocol: Protocol) -> None:
-    console = Console(highlight=False, stderr=True)
-    console.print(f"sentinel probe {protocol.name} ADDRESS [--OPTION VALUE …]   {protocol.summary}")
-    for name, field in protocol.options.model_fields.items():
+    screen = console(stderr=True)
+    screen.print(text(f"sentinel probe {protocol.name} ADDRESS [--OPTION VALUE …]   {protocol.summary}"))
+    model: type[BaseModel] = protocol.options
+    for name, field in model.model_fields.items():
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        console.print(Text(f"  --{name.replace('_', '-'):24} {field.description} ({default})"))
+        screen.print(text(f"  --{name.replace('_', '-'):24} {field.description} ({default})"))
 
 
 def _print(observation: Observation) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    screen = console()
     failure = observation.failure
-    style = {"ok": "bold green", "failed": "bold red", "unknown": "bold magenta"}[observation.outcome]
-    line = Text(observation.outcome.value.upper(), style)
-    line.append(f"  {observation.took * 1000:.1f} ms", "default")
-    console.print(line)
+    screen.print(text(both(OUTCOMES, observation.outcome), STYLES[observation.outcome]), end="")
+    screen.print(text(f"  {observation.took * 1000:.1f} ms"))
     if failure is not None:
-        said = f"{word(STAGES, failure.stage, 'zh-CN')}，{word(CODES, failure.code, 'zh-CN')}"
-        console.print(Text(f"  {failure.stage}/{failure.code}  {said}  {escape(failure.detail)}"))
+        screen.print(text(f"  {both(STAGES, failure.stage)}，{both(CODES, failure.code)}  {failure.detail}"))
     for name, seconds in observation.stages.items():
-        console.print(Text(f"  stage {name:18} {seconds * 1000:10.2f} ms"))
+        screen.print(text(f"  阶段 stage  {name:32} {seconds * 1000:12.2f} ms"))
     for name, value in observation.values.items():
-        console.print(Text(f"  value {escape(name):40} {value:g}"))
+        screen.print(text(f"  数值 value  {name:32} {value:12g}"))
     for name, fact in observation.facts.items():
-        console.print(Text(f"  fact  {escape(name):40} {escape(fact)}"))
+        screen.print(text(f"  信息 fact   {name:32} {fact}"))

@@ -1,4 +1,7 @@
-"""The log: JSON lines under systemd or a pipe, for people on a terminal; hostile text cannot leave its line."""
+"""The log: JSON lines under systemd or a pipe, for people on a terminal; hostile text cannot leave its line.
+
+Tracebacks name files and lines, never the values of variables: those may be passwords.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,7 @@ from typing import Any
 
 import structlog
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-# Marks that turn the direction of the text around them (Unicode TR9), and line separators.
-_CONTROL |= {
-    code: f"\\u{code:04x}" for code in (0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-}
+from sentinel.app.text import escape
 
 
 def configure(*, verbose: bool = False, json: bool | None = None) -> None:
@@ -23,12 +22,16 @@ def configure(*, verbose: bool = False, json: bool | None = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if json else _keep,
     ]
     if json:
-        renderer: list[Any] = [structlog.processors.JSONRenderer(ensure_ascii=False, default=str), _one_line]
+        renderer: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            _one_line,
+        ]
     else:
-        renderer = [_escape, structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        renderer = [structlog.processors.format_exc_info, _escape, plain]
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -42,23 +45,35 @@ class _ToStructlog(logging.Handler):
     """What libraries log through the standard library comes out the same way."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            said = record.getMessage()
+        except (TypeError, ValueError):  # a library's own mistake is no reason to lose its line
+            said = str(record.msg)
         structlog.get_logger(record.name).log(
-            record.levelno, record.getMessage(), **({"exc_info": record.exc_info} if record.exc_info else {})
+            record.levelno,
+            said,
+            logger=record.name,
+            **({"exc_info": record.exc_info} if record.exc_info else {}),
         )
 
 
-def _keep(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    return event
-
-
 def _escape(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: escape(value) if isinstance(value, str) else value for key, value in event.items()}
+    """Every value, however deep a text stands in it; of a traceback each line is a line of ours."""
+    return {
+        key: "\n".join(map(escape, value.splitlines())) if key == "exception" else _escaped(value)
+        for key, value in event.items()
+    }
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(child) for key, child in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_escaped(child) for child in value]
+    return value if isinstance(value, int | float | None) else escape(str(value))
 
 
 def _one_line(_logger: object, _name: str, line: str) -> str:
-    return line.translate(_CONTROL)
-
-
-def escape(text: str) -> str:
-    """Text that cannot end its line, move the cursor or turn the direction of writing."""
-    return text.translate(_CONTROL)
+    return escape(line)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,14 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from sentinel.cli.control import NoAnswer, request
+from sentinel.cli.screen import console, text, waiting
 from sentinel.config import Change, ConfigRefused, Configuration, Problem, compare, load, open_catalog
 from sentinel.domain.rule import Rule
 
 _SECONDS = 3.0
-_MAX_BYTES = 32 * 1024 * 1024
+_LABEL = 22  # columns
 
 Config = Annotated[Path, typer.Option(help="Directory of the configuration.", metavar="DIR")]
 Probes = Annotated[
@@ -39,14 +39,15 @@ def check(
     Exit codes: 0 it is right, 1 it has errors.
     """
     try:
-        found = load(config, probes, catalog=open_catalog(config, probes))
+        with waiting("正在检查配置 reading the configuration"):
+            found = load(config, probes, catalog=open_catalog(config, probes))
+            change = difference(found)
     except ConfigRefused as refused:
         if as_json:
             _print_json({"ok": False, "errors": _problems(refused.problems)})
         else:
             _print_errors(refused.problems)
         raise typer.Exit(1) from None
-    change = difference(found)
     if as_json:
         answer = {"ok": True, "errors": [], "warnings": _problems(found.warnings), "summary": summary(found)}
         _print_json(answer | {"change": change.as_json() if isinstance(change, Difference) else None})
@@ -85,8 +86,9 @@ class Difference:
     def __str__(self) -> str:
         alerts = ", ".join(self.names.get(rule, rule) for rule in self.rules.ids)
         if not self.checks and not self.rules:
-            return "nothing"
-        return f"{self.checks} checks" + (f", these alerts change: {alerts}" if alerts else ", no alert changes")
+            return "无变化 nothing"
+        told = f"告警规则变化 these alerts change: {alerts}" if alerts else "告警不变 no alert changes"
+        return f"{self.checks} 项检查 checks, {told}"
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -97,12 +99,17 @@ def difference(configuration: Configuration) -> Difference | str:
     """Against the daemon that runs; where none can be asked, why."""
     path = configuration.daemon.socket
     try:
-        running = _ask(path)
+        status, answer = request(path, "GET", "/api/v1/config", timeout=_SECONDS)
+        if status != 200:
+            raise NoAnswer(f"gave no answer: status {status}")
+        running = {
+            kind: {str(id_): str(print_) for id_, print_ in answer[kind].items()} for kind in ("checks", "rules")
+        }
     except FileNotFoundError:
-        return f"no daemon runs here ({path} is not there)"
-    except (OSError, http.client.HTTPException) as error:
-        return f"the daemon at {path} gave no answer: {getattr(error, 'strerror', None) or type(error).__name__}"
-    except (ValueError, KeyError, TypeError):
+        return f"没有运行中的守护进程 no daemon runs here ({path} is not there)"
+    except NoAnswer as error:
+        return f"the daemon at {path} {error}"
+    except (KeyError, AttributeError):
         return f"the daemon at {path} gave an answer that is not understood: is it another version?"
     return compare_with(running, configuration.fingerprints, configuration.rules)
 
@@ -119,33 +126,6 @@ def compare_with(
     )
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over the daemon's control socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_SECONDS)
-        self.sock.connect(str(self._path))
-
-
-def _ask(path: Path) -> Mapping[str, Mapping[str, str]]:
-    connection = _UnixConnection(path)
-    try:
-        connection.request("GET", "/api/v1/config")
-        response = connection.getresponse()
-        body = response.read(_MAX_BYTES)
-        if response.status != 200:
-            raise http.client.HTTPException(f"status {response.status}")
-    finally:
-        connection.close()
-    answer = json.loads(body)
-    return {kind: {str(id_): str(print_) for id_, print_ in answer[kind].items()} for kind in ("checks", "rules")}
-
-
 def _problems(problems: list[Problem] | tuple[Problem, ...]) -> list[dict[str, Any]]:
     return [asdict(problem) for problem in problems]
 
@@ -155,34 +135,33 @@ def _print_json(value: Any) -> None:
 
 
 def _print_errors(problems: list[Problem]) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    screen = console(stderr=True)
     for problem in problems:
-        place, message = f"{problem.file}:{problem.line}:{problem.column}:", problem.message
-        console.print(f"[bold]{escape(_shown(place))}[/] [red]{escape(_shown(message))}[/]")
+        place = f"{problem.file}:{problem.line}:{problem.column}: "
+        screen.print(text(place, "bold") + text(problem.message, "red"))
     count = len(problems)
-    console.print(f"{count} error{'s' * (count != 1)}: the configuration is refused.")
+    screen.print(f"配置被拒绝，{count} 处错误 {count} error{'s' * (count != 1)}: the configuration is refused.")
 
 
 def _print_summary(configuration: Configuration, change: Difference | str) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    screen = console()
     for warning in configuration.warnings:
-        console.print(f"[yellow]{escape(_shown(str(warning)))}[/] (warning)")
+        screen.print(text(warning, "yellow") + Text("（警告 warning）"))
     figures = summary(configuration)
     protocols = ", ".join(f"{name} {count}" for name, count in figures["checks_by_protocol"].items())
-    console.print("[bold green]The configuration is right.[/]")
-    console.print(f"  targets       {figures['targets']}")
-    if figures["placeholders"]:
-        console.print(f"  placeholders  {figures['placeholders']}: they want real names and addresses")
-    console.print(f"  checks        {figures['checks']}: {protocols}")
-    if figures["unobserved"]:
-        console.print(f"  unobserved    {figures['unobserved']}: no vantage reaches their zone")
-    console.print(f"  load          {figures['checks_per_second']:g} checks per second")
-    console.print(f"  rules         {figures['rules']}")
-    nobody = "" if figures["routes"] else ": nobody is told of anything"
-    console.print(f"  channels      {figures['channels']}, routes {figures['routes']}{nobody}")
-    console.print(f"  would change  {escape(_shown(str(change)))}")
-
-
-def _shown(text: str) -> str:
-    """Without control characters: a key of a file may hold what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    screen.print("[bold green]配置正确 The configuration is right.[/]")
+    nobody = "" if figures["routes"] else "：不会通知任何人 nobody is told of anything"
+    rows = [
+        ("目标 targets", f"{figures['targets']}"),
+        ("占位 placeholders", f"{figures['placeholders']}：须补全真实名称和地址 they want real names and addresses"),
+        ("检查 checks", f"{figures['checks']}: {protocols}"),
+        ("无法探测 unobserved", f"{figures['unobserved']}：所在网络没有探测点 no vantage reaches their zone"),
+        ("负载 load", f"{figures['checks_per_second']:g} 次检查/秒 checks per second"),
+        ("规则 rules", f"{figures['rules']}"),
+        ("通道 channels", f"{figures['channels']}, 路由 routes {figures['routes']}{nobody}"),
+        ("将改变 would change", f"{change}"),
+    ]
+    for label, said in rows:
+        if not said.startswith("0："):
+            width = _LABEL - sum(unicodedata.east_asian_width(character) == "W" for character in label)
+            screen.print(text(f"  {label:<{width}}{said}"))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from sentinel.app.logs import escape
+from sentinel.app.clock import SystemClock
 from sentinel.cli.control import Config, Json, Socket, ask, socket_of
-from sentinel.domain.wording import duration, local_time, one_line
-from sentinel.domain.words import CODES, EVENTS, NOTICES, REASONS, SEVERITIES, STAGES, TELLINGS, word
+from sentinel.cli.screen import ZH, both, complain, console, table, text
+from sentinel.domain.wording import duration, local_time
+from sentinel.domain.words import CODES, EVENTS, NOTICES, REASONS, SEVERITIES, STAGES, TELLINGS
 
-ZH: Final = "zh-CN"
+MOST_LISTED = 1000
 
 
 def incidents(
@@ -30,27 +30,40 @@ def incidents(
 
     Exit codes: 0 listed, 3 no daemon answers.
     """
-    route = f"/api/v1/incidents?state={'all' if ended else 'open'}"
+    route = f"/api/v1/incidents?state={'all' if ended else 'open'}&limit={MOST_LISTED}"
     _, found = ask(socket_of(config, socket), "GET", route)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("incident", "severity", "subject", "name", "since", "lasts", "told", "cause"):
-        table.add_column(heading, overflow="fold")
-    for one in found["items"]:
-        until = one["resolved_at"] or found.get("now") or one["began_at"]
-        table.add_row(
-            one["id"],
-            word(SEVERITIES, one["severity"], ZH),
-            one["subject"],
-            Text(escape(one["title"])),
+    items, now = found["items"], SystemClock().now()
+    if not items:
+        console().print("没有故障 no incidents")
+        return
+    shown = table(
+        "故障 incident",
+        "级别 severity",
+        "对象 subject",
+        "名称 name",
+        "开始 since",
+        "历时 lasts",
+        "通知 told",
+        "根因 cause",
+    )
+    for one in items:
+        lasted = (one["resolved_at"] or now) - one["began_at"]
+        shown.add_row(
+            text(one["id"]),
+            both(SEVERITIES, one["severity"]),
+            text(one["subject"]),
+            text(one["title"]),
             local_time(one["began_at"]),
-            duration(until - one["began_at"], ZH) if one["resolved_at"] else "未恢复",
-            word(TELLINGS, one["telling"], ZH),
-            one["cause"],
+            duration(max(0.0, lasted), ZH) + ("" if one["resolved_at"] else " 未恢复 open"),
+            both(TELLINGS, one["telling"]),
+            text(one["cause"]),
         )
-    Console(highlight=False).print(table if found["items"] else "没有故障 no incidents")
+    console().print(shown)
+    if len(items) == MOST_LISTED:
+        console().print(f"仅列出最近 only the newest {MOST_LISTED}")
 
 
 def explain(
@@ -64,41 +77,43 @@ def explain(
 
     Exit codes: 0 explained, 1 there is no such incident, 3 no daemon answers.
     """
-    code, found = ask(socket_of(config, socket), "GET", f"/api/v1/incidents/{incident}")
+    code, found = ask(socket_of(config, socket), "GET", f"/api/v1/incidents/{quote(incident, safe='')}")
     if code != 200:
-        typer.echo(f"{incident}: {found.get('detail') or 'no such incident'}", err=True)
+        complain(f"没有此故障 {incident}: {found.get('detail') or 'no such incident'}")
         raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    screen = console()
     one = found["incident"]
-    console.print(Text(f"{one['id']}  {word(SEVERITIES, one['severity'], ZH)}  {escape(one['title'])}", "bold"))
-    console.print(f"检查 check {one['subject']}  规则 rule {one['rule']}  开始 since {local_time(one['began_at'])}")
+    screen.print(text(f"{one['id']}  {both(SEVERITIES, one['severity'])}  {one['title']}", "bold"))
+    screen.print(
+        text(f"检查 check {one['subject']}  规则 rule {one['rule']}  开始 since {local_time(one['began_at'])}")
+    )
     for transition in found["transitions"]:
-        console.print(Text(_transition(transition)))
+        screen.print(_transition(transition))
         for notice in found["notices"]:
             if notice["seq"] == transition["seq"]:
-                console.print(Text(_notice(notice)))
+                screen.print(_notice(notice))
 
 
-def _transition(one: dict[str, Any]) -> str:
-    line = f"{local_time(one['at'])}  {word(REASONS, one['reason'], ZH)} ({one['reason']})"
+def _transition(one: dict[str, Any]) -> Text:
+    line = f"{local_time(one['at'])}  {both(REASONS, one['reason'])}"
     if one["cause"]:
         line += f" ← {one['cause']}"
     verdict = one["verdict"]
     if verdict and verdict["code"]:
-        line += f"：{word(STAGES, verdict['stage'], ZH)}，{word(CODES, verdict['code'], ZH)}"
-        line += f" [{verdict['stage']}/{verdict['code']}]"
+        line += f"：{both(STAGES, verdict['stage'])}，{both(CODES, verdict['code'])}"
+        line += f"  {verdict['detail']}" if verdict["detail"] else ""
     if verdict and verdict["observed"] is not None:
-        limit = "" if verdict["limit"] is None else f" (limit {verdict['limit']:g})"
+        limit = "" if verdict["limit"] is None else f" (限值 limit {verdict['limit']:g})"
         line += f"  {verdict['value']} = {verdict['observed']:g}{limit}"
-    return line + ("" if one["event"] else "  —— 未通知 nobody was told")
+    return text(line + ("" if one["event"] else "  —— 未通知 nobody was told"))
 
 
-def _notice(one: dict[str, Any]) -> str:
-    line = f"    → {one['channel']}  {word(EVENTS, one['event'], ZH)}  {word(NOTICES, one['status'], ZH)}"
-    line += f"  第 {one['attempts']} 次 attempts"
+def _notice(one: dict[str, Any]) -> Text:
+    line = f"    → {one['channel']}  {both(EVENTS, one['event'])}  {both(NOTICES, one['status'])}"
+    line += f"  尝试 attempts {one['attempts']}"
     if one["settled_at"]:
         line += f"  {local_time(one['settled_at'])}"
-    return line + (f"  {one_line(one['error'])}" if one["error"] else "")
+    return text(line + (f"  {one['error']}" if one["error"] else ""))

@@ -30,7 +30,7 @@ def init(
             typer.echo(f"{target} is there already", err=True)
         if len(there) > 10:
             typer.echo(f"… and {len(there) - 10} more", err=True)
-        typer.echo("Nothing was written. `--force` overwrites them.", err=True)
+        typer.echo("未写入任何文件 Nothing was written. `--force` overwrites them.", err=True)
         raise typer.Exit(1)
     try:
         for path, target in wanted.items():
@@ -38,7 +38,7 @@ def init(
     except OSError as error:
         typer.echo(f"{error.filename}: {error.strerror}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(f"Wrote {len(wanted)} files to {directory}. Next:")
+    typer.echo(f"已写入 {len(wanted)} 个文件 Wrote {len(wanted)} files to {directory}. 下一步 Next:")
     typer.echo(f"  sentinel check --config {directory / 'config'}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ STYLES = {Outcome.OK: "bold green", Outcome.FAILED: "bold red", Outcome.UNKNOWN:
 TIMEOUT = 10.0
 
 
-def probe(
+def probe(  # noqa: PLR0913 - each is an option of the command
     context: typer.Context,
     protocol: Annotated[str, typer.Argument(help="Protocol: http, icmp, rtsp, snmp, tcp …")] = "",
     address: Annotated[
@@ -73,7 +74,7 @@ def probe(
             if protocol:
                 raise NotUnderstood(f"either --check or a protocol: {protocol!r} is one word too many")
             used, wanted = _configured(check, _configuration(config, probes, block, in_lab=lab or block is not None))
-            wanted = wanted if timeout is None else _within(wanted, timeout)
+            wanted = wanted if timeout is None else replace(wanted, timeout=timeout)
         else:
             if lab or block is not None:
                 raise NotUnderstood("--lab goes with --check: an address on the command line is taken as it is")
@@ -150,12 +151,6 @@ def _configured(id_: str, used: tuple[Catalog, Configuration]) -> tuple[Protocol
     return catalog.protocols[found.protocol], found
 
 
-def _within(check: Check, timeout: float) -> Check:
-    from dataclasses import replace
-
-    return replace(check, timeout=timeout)
-
-
 def _ad_hoc(
     name: str, address: str, arguments: list[str], directories: tuple[Path | None, Path | None], timeout: float
 ) -> tuple[Protocol, Check]:
@@ -178,7 +173,7 @@ def _ad_hoc(
         options = model.model_validate(from_url | given(model, arguments), context={"profiles": profiles})
     except ValidationError as refused:
         raise NotUnderstood(*_reasons(refused)) from None
-    target = Target("probe", address, host, "probe", "here")
+    target = Target("probe", host, host, "probe", "here")
     return protocol, Check(f"probe.{name}", name, target, name, name, options, timeout, timeout, "here")
 
 

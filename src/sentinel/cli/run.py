@@ -10,11 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sentinel.app.daemon import Serve, serve
-from sentinel.app.logs import configure, escape
-from sentinel.config import ConfigRefused
-from sentinel.storage.schema import StoreRefused
-from sentinel.web.server import ListenRefused
+from sentinel.cli.screen import complain
 
 
 def run(
@@ -30,6 +26,9 @@ def run(
 
     Exit codes: 0 stopped, 1 the configuration is refused, 2 it cannot run here.
     """
+    from sentinel.app.daemon import Serve, serve
+    from sentinel.app.logs import configure
+
     configure(verbose=verbose)
     run_loop(serve(Serve(config, probes)))
 
@@ -40,15 +39,19 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     Raises:
         typer.Exit: 1 for a refused configuration, 2 where it cannot run here.
     """
+    from sentinel.config import ConfigRefused
+    from sentinel.storage.schema import StoreRefused
+    from sentinel.web.server import ListenRefused
+
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(main)
     except ConfigRefused as refused:
         for problem in refused.problems:
-            typer.echo(escape(str(problem)), err=True)
+            complain(str(problem))
         raise typer.Exit(1) from None
     except (ListenRefused, StoreRefused) as refused:
-        typer.echo(f"sentinel cannot run: {escape(str(refused))}", err=True)
+        complain(f"无法运行 sentinel cannot run: {refused}")
         raise typer.Exit(2) from None
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sentinel.catalog import discover
+from sentinel.cli.screen import complain
 from sentinel.config.reference import markdown
 from sentinel.config.schema import FILES, schemas
 from sentinel.config.schema import write as write_schemas
@@ -33,7 +34,7 @@ def schema(
     """
     catalog = discover(site)
     for broken in catalog.broken:
-        typer.echo(f"{broken.file}:{broken.line}:1: {broken.message}", err=True)
+        complain(f"{broken.file}:{broken.line}:1: {broken.message}")
     if reference:
         typer.echo(markdown(catalog), nl=False)
         return

@@ -14,14 +14,18 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from sentinel.domain.availability import Change, Tally, spells, tally
 from sentinel.domain.conference import Conference, ConferenceFigure, Fault, conference_figure
 from sentinel.domain.incident import Level, Subject, Verdict
 from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Availability, ConferenceRate, RetrievalLimit, Rule
 from sentinel.domain.target import Check
-from sentinel.engine.ports import Clock, Status, Store
+from sentinel.engine.ports import Clock, Status, Store, StoreFailed
 from sentinel.engine.snapshot import SlaFigure
+
+log = structlog.get_logger(__name__)
 
 ESTATE = "estate"
 """The subject of a figure about everything that its rule selects."""
@@ -86,8 +90,11 @@ class Promises:
     async def run(self) -> None:
         """Compute once a minute until cancelled."""
         while True:
-            await self.compute()
             self._due.clear()
+            try:
+                await self.compute()
+            except StoreFailed as error:  # the figures stay as they were; the store's own trouble is told elsewhere
+                log.warning("promises.unread", error=str(error))
             try:
                 async with asyncio.timeout(PERIOD):
                     await self._due.wait()

@@ -5,25 +5,18 @@ python -m bench.http_probe [--probes N] [--json FILE]
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import uvloop
 
 from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
-from sentinel.config.configuration import Limits
-from sentinel.domain.observation import Observation
-from sentinel.domain.target import Check, Target
-from sentinel.engine.runner import Runner
-from sentinel.engine.scheduler import Entry
 from sentinel.protocols.http import PROTOCOL
 from tests.support.authority import Authority
 from tests.support.nginx import serve
@@ -44,62 +37,8 @@ modules:
 """
 
 
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> float:
-        """UTC epoch seconds."""
-        return time.time()  # noqa: TID251 - this is the clock
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-async def _probe(scheme: str, port: int, ca_file: Path, count: int) -> tuple[float, Counter[str]]:
-    """CPU seconds of ``count`` probes through the engine's runner, ``AT_ONCE`` in flight, and their outcomes."""
-    asked = {"scheme": scheme, "port": port, "tls_ca_file": str(ca_file) if scheme == "https" else None}
-    target = Target("web", "web", "127.0.0.1", "service", "internal")
-    given = PROTOCOL.options.model_validate(asked)
-    checks = [
-        Check(f"web.{n}", str(n), target, "http", "http", given, interval=10, timeout=5, vantage="centre")
-        for n in range(AT_ONCE)
-    ]
-    assert PROTOCOL.service is not None
-    async with PROTOCOL.service() as session:
-        await _round(checks, session, 200)  # warms up
-        began = time.process_time()
-        outcomes = await _round(checks, session, count)
-        return time.process_time() - began, outcomes
-
-
-async def _round(checks: Sequence[Check], session: object, count: int) -> Counter[str]:
-    """Run ``count`` probes: an entry that is finished is started again."""
-    outcomes: Counter[str] = Counter()
-    done = asyncio.Event()
-    clock = SystemClock()
-
-    def accept(observation: Observation) -> None:
-        outcomes[observation.outcome] += 1
-
-    runner = Runner({"http": PROTOCOL}, {"http": session}, clock, Limits(host=AT_ONCE), accept)
-
-    def start(entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            entry.due, entry.running = clock.monotonic(), True
-        runner.start(entries)
-
-    def again(entry: Entry) -> None:
-        if outcomes.total() == count:
-            done.set()
-        elif outcomes.total() <= count - AT_ONCE:
-            start([entry])
-
-    runner.finished = again
-    start([Entry(check, 0) for check in checks])
-    await done.wait()
-    await runner.stop()
-    return outcomes
+def _options(scheme: str, port: int, ca_file: Path) -> dict[str, Any]:
+    return {"scheme": scheme, "port": port, "tls_ca_file": str(ca_file) if scheme == "https" else None}
 
 
 def _blackbox(pid: int, port: int, module: str, url: str, count: int) -> tuple[float, Counter[str]]:
@@ -154,12 +93,10 @@ def main() -> int:
             running(command, ready=lambda: accepts("127.0.0.1", port), log=folder / "blackbox.log") as blackbox,
         ):
             for module, scheme, server in (("plain", "http", plain), ("tls", "https", tls)):
-                sides: dict[str, Callable[[], tuple[float, Counter[str]]]] = {
-                    "sentinel": lambda: uvloop.run(_probe(scheme, server.port, authority.ca_file, chosen.probes)),  # noqa: B023 - called in this turn
-                    "blackbox": lambda: _blackbox(blackbox.pid, port, module, server.url, chosen.probes),  # noqa: B023
-                }
-                for side, probe in sides.items():
-                    used, outcomes = probe()
+                asked = _options(scheme, server.port, authority.ca_file)
+                ours = uvloop.run(probe(PROTOCOL, asked, chosen.probes, AT_ONCE))
+                theirs = _blackbox(blackbox.pid, port, module, server.url, chosen.probes)
+                for side, (used, outcomes) in (("sentinel", ours), ("blackbox", theirs)):
                     if set(outcomes) != {"ok"}:
                         sys.exit(f"http: {side} over {scheme}: {dict(outcomes)}: nothing was measured")
                     figures[f"{side} {scheme}, CPU ms per 1,000"] = used / outcomes.total() * 1e6

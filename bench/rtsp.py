@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from bench.peers import cpu_seconds, finish, locate, options
+from sentinel.app.clock import SystemClock
 from sentinel.domain.target import Check, Target
 from sentinel.engine.runner import measure
 from sentinel.protocols.rtsp import PROTOCOL
@@ -33,18 +34,6 @@ QUICK = ("-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0")
 
 Took = tuple[float, float]
 """CPU and wall seconds of one picture."""
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> float:
-        """UTC epoch seconds."""
-        return time.time()  # noqa: TID251 - this is the clock
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
 
 
 async def _probe(server: GstRtsp, count: int) -> list[Took]:

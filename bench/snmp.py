@@ -5,16 +5,13 @@ python -m bench.snmp [--gets N] [--walks N] [--json FILE]
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import math
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,7 @@ from typing import Any
 import uvloop
 
 from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
-from sentinel.config.configuration import Limits
-from sentinel.domain.observation import Observation
-from sentinel.domain.target import Check, Target
-from sentinel.engine.runner import Runner
-from sentinel.engine.scheduler import Entry
+from bench.probing import probe
 from sentinel.protocols.snmp import PROTOCOL
 from sentinel.protocols.snmp.profile import load, shipped
 from tests.support.snmpd import Snmpd, serve
@@ -53,18 +46,6 @@ class Kind:
     options: dict[str, Any]
     count: int
     limit: float
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> float:
-        """UTC epoch seconds."""
-        return time.time()  # noqa: TID251 - this is the clock
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
 
 
 def _modules(agent: Snmpd) -> str:
@@ -109,51 +90,6 @@ def _walk() -> dict[str, Any]:
     uptime = profile.scalars["uptime_seconds"].oid
     metrics.append({"name": "sysUpTime", "oid": uptime, "type": "gauge", "help": "uptime"})
     return {"get": [uptime], "walk": [label, *(c.oid for c in table.columns.values())], "metrics": metrics}
-
-
-async def _ours(port: int, asked: dict[str, Any], count: int) -> tuple[float, Counter[str]]:
-    """CPU seconds of ``count`` probes through the engine's runner, ``AT_ONCE`` in flight, and their outcomes."""
-    target = Target("agent", "agent", "127.0.0.1", "service", "internal")
-    given = PROTOCOL.options.model_validate({"port": port, **asked})
-    checks = [
-        Check(f"agent.{n}", str(n), target, "snmp", "snmp", given, interval=10, timeout=5, vantage="centre")
-        for n in range(AT_ONCE)
-    ]
-    assert PROTOCOL.service is not None
-    async with PROTOCOL.service() as pool:
-        await _round(checks, pool, 200)  # warms up
-        began = time.process_time()
-        outcomes = await _round(checks, pool, count)
-        return time.process_time() - began, outcomes
-
-
-async def _round(checks: Sequence[Check], pool: object, count: int) -> Counter[str]:
-    """Run ``count`` probes: an entry that is finished is started again."""
-    outcomes: Counter[str] = Counter()
-    done = asyncio.Event()
-    clock = SystemClock()
-
-    def accept(observation: Observation) -> None:
-        outcomes[observation.outcome] += 1
-
-    runner = Runner({"snmp": PROTOCOL}, {"snmp": pool}, clock, Limits(host=AT_ONCE), accept)
-
-    def start(entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            entry.due, entry.running = clock.monotonic(), True
-        runner.start(entries)
-
-    def again(entry: Entry) -> None:
-        if outcomes.total() == count:
-            done.set()
-        elif outcomes.total() <= count - AT_ONCE:
-            start([entry])
-
-    runner.finished = again
-    start([Entry(check, 0) for check in checks])
-    await done.wait()
-    await runner.stop()
-    return outcomes
 
 
 def _exporter(pid: int, port: int, module: str, agent: Snmpd, count: int) -> tuple[float, Counter[str]]:
@@ -216,19 +152,20 @@ def main() -> int:
         )
         with running(command, ready=lambda: accepts("127.0.0.1", port), log=Path(name) / "exporter.log") as exporter:
             for kind in kinds:
-                sides = {
-                    "sentinel": lambda: uvloop.run(_ours(agent.port, kind.options, kind.count // SLICES)),  # noqa: B023 - called in this turn
-                    "snmp_exporter": lambda: _exporter(exporter.pid, port, kind.name, agent, kind.count // SLICES),  # noqa: B023
-                }
-                for side in [*sides] * SLICES:
-                    used, outcomes = sides[side]()
-                    if set(outcomes) != {"ok"}:
-                        sys.exit(f"snmp: {side}, {kind.name}: {dict(outcomes)}: nothing was measured")
-                    key = f"{side} {kind.name}, CPU ms per 1,000"
-                    # The least of the slices: what else runs on the machine can only add to it.
-                    figures[key] = min(used / outcomes.total() * 1e6, figures.get(key, math.inf))
-                ours, theirs = (figures[f"{side} {kind.name}, CPU ms per 1,000"] for side in sides)
-                ratios[kind.name] = (ours / theirs, kind.limit)
+                asked, count = {"port": agent.port, **kind.options}, kind.count // SLICES
+                for _ in range(SLICES):
+                    ours = uvloop.run(probe(PROTOCOL, asked, count, AT_ONCE))
+                    theirs = _exporter(exporter.pid, port, kind.name, agent, count)
+                    for side, (used, outcomes) in (("sentinel", ours), ("snmp_exporter", theirs)):
+                        if set(outcomes) != {"ok"}:
+                            sys.exit(f"snmp: {side}, {kind.name}: {dict(outcomes)}: nothing was measured")
+                        key = f"{side} {kind.name}, CPU ms per 1,000"
+                        # The least of the slices: what else runs on the machine can only add to it.
+                        figures[key] = min(used / outcomes.total() * 1e6, figures.get(key, math.inf))
+                mine, peers = (
+                    figures[f"{side} {kind.name}, CPU ms per 1,000"] for side in ("sentinel", "snmp_exporter")
+                )
+                ratios[kind.name] = (mine / peers, kind.limit)
     return finish("snmp", {**figures}, ratios, chosen.json)
 
 

@@ -16,12 +16,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from sentinel.app.clock import SystemClock
 from sentinel.app.daemon import Serve, serve
 from sentinel.catalog import discover
 from sentinel.config import ChannelConfig, Configuration, Route
 from sentinel.domain.rule import Selector, Severity
 from sentinel.lab.addresses import rule
 from sentinel.lab.block import Place
+from sentinel.lab.conferences import conferences
 from sentinel.lab.inventory import trusting
 from sentinel.lab.process import FAILED, PROGRESS, READY
 
@@ -79,6 +81,7 @@ async def demo(options: DemoOptions, progress: Callable[[str], None], ready: Cal
             def amend(configuration: Configuration) -> Configuration:
                 amended = trusting(configuration, place.authority, place.block)
                 amended = replace(amended, daemon=_settings(amended, port, state, place), **channels)
+                amended = replace(amended, conferences=conferences(SystemClock().now(), tuple(amended.venues)))
                 seen[:] = [amended]
                 return amended
 

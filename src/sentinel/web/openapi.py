@@ -1,12 +1,11 @@
 """The OpenAPI 3.1 document, made from the routes and their models.
 
-``python -m sentinel.web.openapi`` prints it: ``docs/openapi.json`` is that, and a test says when it is out of date.
+``make docs`` writes it to ``docs/openapi.json``, and a test says when that is out of date.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,9 +128,3 @@ def _in_query(model: type[BaseModel] | None) -> list[dict[str, Any]]:
 def written(operations: Sequence[Operation]) -> str:
     """The document as the file has it."""
     return json.dumps(document(operations), indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    from sentinel.web.api import OPERATIONS
-
-    sys.stdout.write(written(OPERATIONS))

@@ -67,9 +67,7 @@ def test_the_document_is_openapi() -> None:
 
 
 def test_the_file_is_the_document() -> None:
-    assert (ROOT / "docs" / "openapi.json").read_text("utf-8") == written(OPERATIONS), (
-        "out of date: .venv/bin/python -m sentinel.web.openapi > docs/openapi.json"
-    )
+    assert (ROOT / "docs" / "openapi.json").read_text("utf-8") == written(OPERATIONS), "out of date: run make docs"
 
 
 async def test_the_document_is_served(session: aiohttp.ClientSession) -> None:

@@ -1,0 +1,66 @@
+"""Probes through the engine's runner as fast as they come back, so many in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sentinel.app.clock import SystemClock
+from sentinel.config.configuration import Limits
+from sentinel.domain.observation import Observation
+from sentinel.domain.target import Check, Target
+from sentinel.engine.runner import Runner
+from sentinel.engine.scheduler import Entry
+from sentinel.sdk.protocol import Protocol
+
+WARM_UP = 200
+
+
+async def probe(protocol: Protocol, asked: Mapping[str, Any], count: int, at_once: int) -> tuple[float, Counter[str]]:
+    """CPU seconds of ``count`` probes of 127.0.0.1, ``at_once`` in flight, and their outcomes, after a warm-up."""
+    target = Target("peer", "peer", "127.0.0.1", "service", "internal")
+    given = protocol.options.model_validate(asked)
+    checks = [
+        Check(
+            f"peer.{n}", str(n), target, protocol.name, protocol.name, given, interval=10, timeout=5, vantage="centre"
+        )
+        for n in range(at_once)
+    ]
+    assert protocol.service is not None
+    async with protocol.service() as service:
+        await _round(protocol, service, checks, WARM_UP)
+        began = time.process_time()
+        outcomes = await _round(protocol, service, checks, count)
+        return time.process_time() - began, outcomes
+
+
+async def _round(protocol: Protocol, service: object, checks: Sequence[Check], count: int) -> Counter[str]:
+    """Run ``count`` probes: an entry that is finished is started again."""
+    outcomes: Counter[str] = Counter()
+    done = asyncio.Event()
+    clock = SystemClock()
+
+    def accept(observation: Observation) -> None:
+        outcomes[observation.outcome] += 1
+
+    runner = Runner({protocol.name: protocol}, {protocol.name: service}, clock, Limits(host=len(checks)), accept)
+
+    def start(entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            entry.due, entry.running = clock.monotonic(), True
+        runner.start(entries)
+
+    def again(entry: Entry) -> None:
+        if outcomes.total() == count:
+            done.set()
+        elif outcomes.total() <= count - len(checks):
+            start([entry])
+
+    runner.finished = again
+    start([Entry(check, 0) for check in checks])
+    await done.wait()
+    await runner.stop()
+    return outcomes

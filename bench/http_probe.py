@@ -17,6 +17,7 @@ from urllib.parse import quote
 import uvloop
 
 from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
+from bench.probing import probe
 from sentinel.protocols.http import PROTOCOL
 from tests.support.authority import Authority
 from tests.support.nginx import serve

@@ -25,6 +25,7 @@ from sentinel.protocols.snmp.profile import load, shipped
 from tests.support.snmpd import Snmpd, serve
 
 AT_ONCE = 16
+SIDES = ("sentinel", "snmp_exporter")
 SLICES = 4  # each side's work is cut up and done in turns, so that the machine's mood hits both
 GET_LIMIT = 0.3  # of snmp_exporter's CPU
 WALK_LIMIT = 0.4
@@ -156,7 +157,7 @@ def main() -> int:
                 for _ in range(SLICES):
                     ours = uvloop.run(probe(PROTOCOL, asked, count, AT_ONCE))
                     theirs = _exporter(exporter.pid, port, kind.name, agent, count)
-                    for side, (used, outcomes) in (("sentinel", ours), ("snmp_exporter", theirs)):
+                    for side, (used, outcomes) in zip(SIDES, (ours, theirs), strict=True):
                         if set(outcomes) != {"ok"}:
                             sys.exit(f"snmp: {side}, {kind.name}: {dict(outcomes)}: nothing was measured")
                         key = f"{side} {kind.name}, CPU ms per 1,000"

@@ -103,3 +103,5 @@ class Emergency:
                 await outlet.channel.send([message], outlet.options, self._post)
         except (NotDelivered, TimeoutError) as error:
             log.critical("emergency.undelivered", channel=outlet.id, reason=str(error) or "timed out")
+        except Exception as error:  # noqa: BLE001 - one channel's defect must not silence the others, nor end the watch
+            log.critical("emergency.undelivered", channel=outlet.id, reason=type(error).__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from sentinel.app.text import escape
+from sentinel.app.text import escape, escape_json
 
 
 def configure(*, verbose: bool = False, json: bool | None = None) -> None:
@@ -76,4 +76,4 @@ def _escaped(value: Any) -> Any:
 
 
 def _one_line(_logger: object, _name: str, line: str) -> str:
-    return escape(line)
+    return escape_json(line)

@@ -16,7 +16,14 @@ _CONTROL |= {
     )
 }
 
+_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
+
 
 def escape(text: str) -> str:
     """Text that cannot end its line, move the cursor or turn the direction of writing."""
     return text.translate(_CONTROL)
+
+
+def escape_json(line: str) -> str:
+    """The same for a line of JSON, by JSON's own escapes (RFC 8259, 7): it still says what it said."""
+    return line.translate(_JSON)

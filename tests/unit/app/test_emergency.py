@@ -19,14 +19,19 @@ pytestmark = pytest.mark.virtual_time
 
 
 class Desk:
-    """An emergency with three channels: one that works, one that refuses, one that hangs."""
+    """An emergency with four channels: one that works, one that refuses, one with a defect, one that hangs."""
 
     def __init__(self, locale: Locale = "zh-CN") -> None:
         self.reason: str | None = None
         self.sent: list[tuple[float, Message]] = []
         outlets = {
             name: Outlet(name, Channel(name, ChannelOptions, send), ChannelOptions())
-            for name, send in (("refuses", self._refuse), ("hangs", self._hang), ("works", self._send))
+            for name, send in (
+                ("refuses", self._refuse),
+                ("defect", self._defect),
+                ("hangs", self._hang),
+                ("works", self._send),
+            )
         }
         self.emergency = Emergency(lambda: self.reason, lambda: outlets, VirtualClock(), self._post, lambda: locale)
         self.task = asyncio.get_running_loop().create_task(self.emergency.run())
@@ -39,6 +44,9 @@ class Desk:
 
     async def _refuse(self, *_args: Any) -> None:
         raise NotDelivered("HTTP 500")
+
+    async def _defect(self, *_args: Any) -> None:
+        raise KeyError("of the operator's secret")
 
     async def _hang(self, *_args: Any) -> None:
         await asyncio.sleep(3600)

@@ -268,3 +268,48 @@ async def test_what_was_held_at_the_stop_is_told_in_the_end() -> None:
         bench.pipeline.tick()
     assert bench.tape() == ["opened camera.ping"]
     assert bench.store.transitions[-1].reason == "parent_undecided"
+
+
+SWITCH = check(target("sw", kind="switch"))
+HALL = check(target("hall", "sw"))
+
+
+async def test_what_is_held_is_told_in_time_though_the_clock_was_put_back() -> None:
+    bench = Bench(SWITCH, HALL)
+    await bench.see("xx", HALL)  # the switch has not answered yet: nobody knows
+    assert bench.pipeline.cases.holding
+    bench.clock.set_by = -7200.0
+    for _ in range(10):
+        await asyncio.sleep(1)
+        bench.pipeline.tick()
+    assert bench.tape() == ["opened hall.ping"]
+
+
+async def test_a_result_that_began_before_the_switch_was_back_is_shown_and_not_judged() -> None:
+    bench = Bench(SWITCH, HALL)
+    await bench.see("..", SWITCH)
+    await bench.see("xx", SWITCH)
+    await bench.see("xx", HALL)
+    assert [one.cause for one in bench.pipeline.cases.untold] == ["sw"]
+    await bench.see(".", SWITCH, every=0.0)
+    bench.hastened.clear()
+    await bench.see("x", HALL)  # it was under way
+    assert bench.hastened == [("hall.ping", 0.0)]
+    bench.hastened.clear()
+    await bench.see("x", HALL)
+    assert ("sw.ping", 0.0) in bench.hastened  # the switch is asked about this failure, not about the one before
+    await bench.see(".", SWITCH)
+    assert [line for line in bench.tape() if "hall" in line] == []
+    await bench.see("x", HALL)
+    assert bench.tape()[-1] == "opened hall.ping"
+    assert bench.store.transitions[-1].reason == "still_failing"
+
+
+async def test_marks_keep_their_order_though_the_clock_was_put_back() -> None:
+    bench = Bench(CAMERA)
+    await bench.see("..")
+    bench.clock.set_by = -7200.0
+    await bench.see("xx.xx")
+    ats = [status.at for status in bench.store.statuses]
+    assert [status.state for status in bench.store.statuses] == ["up", "down", "up", "down"]
+    assert ats == sorted(ats)

@@ -41,6 +41,8 @@ def local(*when: int) -> float:
 NOW = local(2026, 11, 22, 12)
 ROOM = check(target("set", venue="room-335"), required=True)
 CAMERA = check(target("camera"))
+LAMP = check(target("lamp", venue="room-335"))
+"""No conference needs it."""
 
 
 class Records:
@@ -78,7 +80,7 @@ class Office:
         self.publish_hook: Callable[[], None] | None = None
         self.verdicts: list[tuple[Subject, Verdict]] = []
         plan: Any = SimpleNamespace(
-            checks={ROOM.id: ROOM, CAMERA.id: CAMERA}, rules=(self.rule,), conferences=tuple(conferences)
+            checks={one.id: one for one in (ROOM, CAMERA, LAMP)}, rules=(self.rule,), conferences=tuple(conferences)
         )
         self.promises = Promises(
             records,  # type: ignore[arg-type]  # only what promises read
@@ -173,7 +175,8 @@ async def test_conferences_of_the_centres_month() -> None:
         Status(ROOM.id, begin - 3000, "up"),
         Status(ROOM.id, begin + 100, "down"),
         Status(ROOM.id, begin + 200, "up"),
-        Status(CAMERA.id, begin, "down"),  # not required, and at no venue
+        Status(CAMERA.id, begin, "down"),
+        Status(LAMP.id, begin, "down"),
     ]
     office = Office(ConferenceRate(0.05, tolerance=60.0), Records(statuses), conferences)
     figure = await office.figure()

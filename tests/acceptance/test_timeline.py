@@ -552,3 +552,20 @@ async def test_a_disk_that_takes_nothing_stops_no_probe_and_hides_nothing() -> N
     assert [one.subject for one in estate.snapshot.incidents.values()] == ["camera.ping"]
     assert estate.snapshot.checks["camera.ping"].state == "down"
     assert estate.starts[-1][0] > 50
+
+
+async def test_what_no_vantage_reaches_is_unobserved_and_told_to_nobody() -> None:
+    lonely = replace(check(target("police")), vantage=None)
+    estate = Estate(check(CORE), lonely)
+
+    async def script(_estate: Estate) -> None:
+        await sleep(120)
+
+    await estate.run(script)
+    view = estate.snapshot.checks["police.ping"]
+    assert view.state == "unobserved"
+    assert view.observation is not None
+    assert view.observation.failure is not None
+    assert (view.observation.failure.stage, view.observation.failure.code) == ("vantage", "no_vantage")
+    assert estate.tape() == []
+    assert "police" not in {name for _, name in estate.starts}

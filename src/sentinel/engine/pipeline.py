@@ -31,7 +31,7 @@ from sentinel.engine.planner import FIRST_RUN
 from sentinel.engine.ports import Clock, Restored, Status, Store, StoreFailed
 from sentinel.engine.snapshot import Snapshot
 from sentinel.engine.uplinks import Uplinks
-from sentinel.engine.watch import Watch
+from sentinel.engine.watch import Watch, unseen
 
 log = structlog.get_logger(__name__)
 
@@ -152,6 +152,8 @@ class Pipeline:
                 window.restore(incident.began_at)
         watch.seen = self._clock.monotonic()
         watch.view.since = watch.view.since or now
+        if check.vantage is None:
+            watch.view.observation = unseen(check, now)
         return watch
 
     def _close_orphans(self, draft: Draft, now: float) -> None:

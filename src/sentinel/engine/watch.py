@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Subject
 from sentinel.domain.judge import Window
 from sentinel.domain.observation import Observation, Outcome
@@ -12,6 +13,7 @@ from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Down, RetrievalLimit, Rule, Threshold
 from sentinel.domain.target import Check
 from sentinel.engine.ports import Status
+from sentinel.engine.runner import NO_VANTAGE
 from sentinel.engine.snapshot import CheckView
 
 
@@ -59,6 +61,7 @@ class Watch:
         self.view.check = self.check
         if (self.check.vantage is None) != (before.check.vantage is None):
             self.view.state = "pending" if self.check.vantage is not None else "unobserved"
+            self.view.observation = None
         self.confirmed, self.marked_at, self.answered_at = before.confirmed, before.marked_at, before.answered_at
         self.fresh_after, self.anew = before.fresh_after, before.anew
         self.episode = before.episode
@@ -191,3 +194,9 @@ def _subject(rule: Rule, check: Check) -> Subject:
         if value:
             labels[name] = value
     return Subject(f"{rule.id}/{check.id}", rule.id, check.id, target.id, target.name, labels)
+
+
+def unseen(check: Check, at: float) -> Observation:
+    """What is known of a check that no vantage reaches, as of ``at`` (UTC epoch seconds): that nobody looked."""
+    failure = Failure("vantage", "no_vantage", f"no vantage reaches the zone {check.target.zone}")
+    return Observation(check.id, at, at, 0.0, NO_VANTAGE, Outcome.UNKNOWN, failure)

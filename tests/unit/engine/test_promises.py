@@ -168,7 +168,7 @@ async def test_conferences_of_the_centres_month() -> None:
     conferences = [
         Conference("last month", "上月", ("room-335",), late, late + 3600),
         early,
-        *(Conference(f"c{n}", "会", ("room-335",), begin + n * 86_400, begin + n * 86_400 + 60) for n in range(2, 21)),
+        *(Conference(f"c{n}", "会", ("room-335",), begin + n * 86_400, begin + n * 86_400 + 600) for n in range(2, 21)),
         Conference("next month", "下月", ("room-335",), end, end + 3600),
     ]
     statuses = [

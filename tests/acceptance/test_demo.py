@@ -188,3 +188,27 @@ async def test_a_bad_webhook_is_refused_in_plain_words(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert err.decode().splitlines()[-1].startswith("--webhook: must be an http")
     assert json.dumps("Traceback") not in err.decode()
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+async def test_a_lab_that_dies_or_a_port_that_is_taken_ends_it_in_plain_words(
+    tmp_path: Path, *, signalled: bool
+) -> None:
+    port = free_port()
+    if signalled:
+        async with demo(tmp_path, "--port", str(port)) as running:
+            os.kill(ask(running.socket, {"do": "status"})["pid"], signal.SIGKILL)
+            async with asyncio.timeout(20):
+                assert await running.process.wait() == 2
+        said = (tmp_path / "demo.log").read_text()
+        assert "the lab ended by itself, with -9" in said
+    else:
+        other = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
+        with pytest.raises(AssertionError, match="the demo ended"):
+            async with demo(tmp_path, "--port", str(port)):
+                pass
+        other.close()
+        await other.wait_closed()
+        said = (tmp_path / "demo.log").read_text()
+        assert "sentinel cannot run" in said
+    assert "Traceback" not in said

@@ -63,9 +63,8 @@ def demo(
     options = DemoOptions(config or starter() / "config", probes, port, webhook, seconds)
     try:
         run_loop(show(options, progress, lambda stage: _invite(console, stage, webhook=webhook, seconds=seconds)))
-    except* DemoFailed as failed:
-        for error in failed.exceptions:
-            typer.echo(str(error), err=True)
+    except DemoFailed as failed:
+        typer.echo(str(failed), err=True)
         raise typer.Exit(2) from None
 
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,16 +91,21 @@ async def demo(options: DemoOptions, progress: Callable[[str], None], ready: Cal
 
             progress("starting the daemon")
             watch = Serve(options.config, options.probes, readdress=rule(place.block), amend=amend, ready=show)
-            async with asyncio.TaskGroup() as group:
-                ending = [
-                    group.create_task(_until_dead(lab), name="lab"),
-                    group.create_task(_timer(started, options.seconds, stop), name="timer"),
-                ]
-                try:
-                    await serve(watch, stop)
-                finally:
-                    for task in ending:
-                        task.cancel()
+            await _watched(serve(watch, stop), _until_dead(lab), _timer(started, options.seconds, stop))
+
+
+async def _watched(main: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]) -> None:
+    """Run until ``main`` ends, or one of the others fails; what is raised comes out as itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in beside]
+            try:
+                await main
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 @contextmanager

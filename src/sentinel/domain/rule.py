@@ -79,8 +79,9 @@ class Down:
 class Threshold:
     """A measured value is beyond a limit in ``failures`` of the last ``of`` results.
 
-    Judged on good results only: a probe that failed is a Down rule's matter.  ``value`` is a declared value's name, ``took`` (seconds of the whole probe) or ``stage:<name>`` (seconds of a
-    stage); with items the worst item counts.  Exactly one of ``above`` and ``below`` is set.  Once broken, it is
+    Judged on good results only: a probe that failed is a Down rule's matter.  ``value`` is a declared value's name,
+    ``took`` (seconds of the whole probe) or ``stage:<name>`` (seconds of a stage); with items the worst item counts.
+    Exactly one of ``above`` and ``below`` is set.  Once broken, it is
     over only when the value is back beyond ``clear`` (hysteresis; the limit itself where None).
     ``severity_at`` are more limits, each with its own severity; the worst that holds counts.
     """

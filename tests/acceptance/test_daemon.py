@@ -6,41 +6,26 @@ import asyncio
 import json
 import signal
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.daemon import SLA, Running, command, daemon, free_port, lines, target, write
+from tests.support.daemon import (
+    SLA,
+    TOLD,
+    Running,
+    command,
+    daemon,
+    free_port,
+    lines,
+    serving,
+    target,
+    told,
+    write,
+)
 from tests.support.webhook import WebhookReceiver
 
 pytestmark = pytest.mark.timeout(60)
-
-TOLD = """\
-channels:
-  duty:
-    type: webhook
-    options: {{url: "{url}"}}
-routes:
-  - channels: [duty]
-"""
-
-
-@asynccontextmanager
-async def serving(port: int) -> AsyncIterator[None]:
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-async def told(receiver: WebhookReceiver, count: int, within: float = 15.0) -> list[dict[str, Any]]:
-    await receiver.received(count, within=within)
-    return [one for request in receiver.requests for one in request.json["alerts"]]
 
 
 async def delivered(running: Running) -> None:
@@ -73,7 +58,7 @@ async def test_break_told_heal_told(tmp_path: Path, webhook_receiver: WebhookRec
         code, out, _ = await running.cli("explain", incident)
         assert code == 0
         assert "duty" in out
-        assert "confirmed" in out
+        assert "已确认 confirmed" in out
         code, out, _ = await running.cli("status")
         assert code == 1
         assert "camera.port" in out

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,18 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.webhook import WebhookReceiver
+
 SENTINEL = [sys.executable, "-m", "sentinel"]
+
+TOLD = """\
+channels:
+  duty:
+    type: webhook
+    options: {{url: "{url}"}}
+routes:
+  - channels: [duty]
+"""
 
 SLA = """\
 rules:
@@ -70,7 +81,7 @@ class Running:
         """Wait until the check is in this state."""
         async with asyncio.timeout(within):
             while True:
-                found = await self.get(f"/api/v1/checks/{check}")
+                found: dict[str, Any] = await self.get(f"/api/v1/checks/{check}")
                 if found["state"] == state:
                     return found
                 await asyncio.sleep(0.1)
@@ -96,7 +107,7 @@ async def command(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 
 def write(
-    folder: Path, *, targets: str, alerting: str = "channels: {}\nroutes: []\n", sla: str = SLA, port: int = 0
+    folder: Path, *, targets: str, alerting: str = "channels: {}\nroutes: []\n", sla: str = SLA, limits: str = "{}"
 ) -> None:
     """Write a small configuration into ``folder``."""
     config, probes = folder / "config", folder / "probes"
@@ -106,9 +117,40 @@ def write(
     (config / "sla.yaml").write_text(sla)
     (config / "alerting.yaml").write_text(alerting)
     (config / "sentinel.yaml").write_text(
-        f"listen: 127.0.0.1:{port or free_port()}\nstore: {folder}/sentinel.db\nsocket: {folder}/sentinel.sock\n"
+        f"listen: 127.0.0.1:{free_port()}\nstore: {folder}/sentinel.db\nsocket: {folder}/sentinel.sock\n"
+        f"limits: {limits}\n"
     )
     (probes / "port.yaml").write_text(PROBES)
+
+
+@asynccontextmanager
+async def serving(port: int, *, pause: float = 0.0, greeting: bytes = b"") -> AsyncIterator[None]:
+    """Accept connections on a port of loopback; greet and end each after ``pause`` seconds."""
+
+    at_work: set[asyncio.Task[None] | None] = set()
+
+    async def end(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        at_work.add(task)
+        try:
+            await asyncio.sleep(pause)
+            writer.write(greeting)
+            writer.close()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            at_work.discard(task)
+
+    server = await asyncio.start_server(end, "127.0.0.1", port, backlog=1024)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in tuple(at_work):
+            if task is not None:
+                task.cancel()
+        await server.wait_closed()
+        await asyncio.sleep(0)
 
 
 def free_port() -> int:
@@ -127,8 +169,11 @@ def target(name: str, port: int, *, interval: str = "1s", parents: str = "") -> 
 
 
 @asynccontextmanager
-async def daemon(folder: Path, **environment: str) -> AsyncIterator[Running]:
-    """Run ``sentinel run`` on the folder's configuration until the block ends; it is ready when the block begins."""
+async def daemon(folder: Path, *, prefix: Sequence[str] = (), **environment: str) -> AsyncIterator[Running]:
+    """Run ``sentinel run`` on the folder's configuration until the block ends; it is ready when the block begins.
+
+    ``prefix`` is a command that runs it: ``prlimit``, say.
+    """
     notify = folder / "notify.sock"
     notify.unlink(missing_ok=True)
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -146,6 +191,7 @@ async def daemon(folder: Path, **environment: str) -> AsyncIterator[Running]:
     loop.add_reader(receiver, heard)
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
+            *prefix,
             *SENTINEL,
             "run",
             "--config",
@@ -168,6 +214,12 @@ async def daemon(folder: Path, **environment: str) -> AsyncIterator[Running]:
         await process.wait()
         loop.remove_reader(receiver)
         receiver.close()
+
+
+async def told(receiver: WebhookReceiver, count: int, within: float = 15.0) -> list[dict[str, Any]]:
+    """Wait until so many messages have come; all alerts in them."""
+    await receiver.received(count, within=within)
+    return [one for request in receiver.requests for one in request.json["alerts"]]
 
 
 def lines(log: Path) -> list[dict[str, Any]]:

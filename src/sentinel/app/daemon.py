@@ -6,6 +6,7 @@ import asyncio
 import resource
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ from sentinel.web.server import Listener, listening
 from sentinel.web.view import WebView
 
 log = structlog.get_logger(__name__)
+
+RESERVED = 256
+"""Descriptors that probes leave alone; a third of them where there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class Daemon:
         self.pipeline.committed = self._wake
         self.runner = Runner(catalog.protocols, services, clock, configuration.daemon.limits, self.pipeline.accept)
         self.runner.finished = self.scheduler.finished
+        self.runner.most = _descriptors_to_spare()
         self.promises = Promises(
             store, clock, lambda: self.configuration, publish=self._publish, settle=self.pipeline.settle
         )
@@ -324,3 +329,14 @@ def _raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _descriptors_to_spare() -> int:
+    """How many probes may hold a descriptor at once: the rest is for the page, the messages and the store.
+
+    A probe that waits for its turn is late; a page that cannot accept is gone when it is needed most.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, limit - len(list(Path("/proc/self/fd").iterdir())) - min(RESERVED, limit // 3))

@@ -7,6 +7,7 @@ the log, never DOWN and never a crash.  Our own stop discards what is in flight:
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 NO_VANTAGE = "none"
 
 OK, FAILED, UNKNOWN = Outcome.OK, Outcome.FAILED, Outcome.UNKNOWN  # an enum's attribute is slow to look up
+
+_DAEMON: Key = ("daemon", "")
 
 PATIENCE = 10.0
 """Seconds for which a probe that is due may wait for room under the limits, beside its timeout."""
@@ -104,6 +107,8 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
         self.finished: Callable[[Entry], None] = _ignore
+        self.most = sys.maxsize
+        """Probes under way at once, at most, whatever they look at: so many descriptors are to spare."""
 
     @property
     def waiting(self) -> int:
@@ -148,13 +153,15 @@ class Runner:
 
     def _room(self, key: Key) -> int:
         kind, name = key
+        if kind == "daemon":
+            return self.most
         if kind == "host":
             return self._limits.host
         return self._limits.of_zone(name) if kind == "zone" else self._limits.of_protocol(name)
 
     def _enter(self, entry: Entry, protocol: Protocol) -> None:
         check = entry.check
-        keys = (("host", check.target.address), ("zone", check.target.zone), ("protocol", protocol.name))
+        keys = (("host", check.target.address), ("zone", check.target.zone), ("protocol", protocol.name), _DAEMON)
 
         def go() -> None:
             if entry.gone or self._stopped:

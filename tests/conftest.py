@@ -1,9 +1,10 @@
 """What every test has: fixtures over real peers, and virtual time for tests that ask for it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import structlog
 
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -15,3 +16,10 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualTimeLoop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_as_it_was() -> Iterator[None]:
+    """A test that sets up the daemon's log must not leave it to the next: its stream is closed by then."""
+    yield
+    structlog.reset_defaults()

@@ -388,5 +388,8 @@ def _log_failed(draft: Draft, error: StoreFailed) -> None:
 
 
 def _passing(old: str, new: str) -> bool:
-    """Whether a change of state is no news: a question that is being settled, or a first good result."""
-    return "failing" in {old, new} or (old, new) == ("pending", "up")
+    """Whether a change of state is no news of its own.
+
+    A question that is being settled; a first good result; that we could not measure, which is told of the vantage, once.
+    """
+    return bool({"failing", "unknown"} & {old, new}) or (old, new) == ("pending", "up")

@@ -68,5 +68,5 @@ def test_the_user_and_the_folders_come_about_in_an_empty_root(tmp_path: Path) ->
     user = next(line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("sentinel:"))
     secrets = (tmp_path / "etc/sentinel/secrets").stat()
     config = (tmp_path / "etc/sentinel/config").stat()
-    assert (secrets.st_mode & 0o777, secrets.st_uid) == (0o700, 0)
+    assert (secrets.st_mode & 0o777, secrets.st_uid, secrets.st_gid) == (0o750, 0, config.st_gid)
     assert (config.st_mode & 0o777, config.st_gid) == (0o750, int(user.split(":")[3]))

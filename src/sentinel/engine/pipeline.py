@@ -373,6 +373,8 @@ class Pipeline:
             log.info(
                 "incident",
                 incident=transition.incident,
+                rule=draft.incidents[transition.incident].rule,
+                subject=draft.incidents[transition.incident].subject,
                 old=transition.old,
                 new=transition.new,
                 severity=transition.severity,
@@ -390,6 +392,6 @@ def _log_failed(draft: Draft, error: StoreFailed) -> None:
 def _passing(old: str, new: str) -> bool:
     """Whether a change of state is no news of its own.
 
-    A question that is being settled; a first good result; that we could not measure, which is told of the vantage, once.
+    A question that is being settled; a first good result; that we could not measure: told of the vantage, once.
     """
     return bool({"failing", "unknown"} & {old, new}) or (old, new) == ("pending", "up")

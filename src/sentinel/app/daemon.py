@@ -49,6 +49,22 @@ RESERVED = 256
 """Descriptors that probes leave alone; a third of them where there are few."""
 
 
+_AT_START = (
+    "host",
+    "port",
+    "tls_cert",
+    "tls_key",
+    "token",
+    "external_url",
+    "locale",
+    "store",
+    "socket",
+    "vantage",
+    "retention",
+)
+"""Settings that a reload does not change: what hangs on them is made at the start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serve:
     """What to run.
@@ -207,6 +223,7 @@ class Daemon:
             notify(*reloading())
             try:
                 catalog, configuration = await asyncio.to_thread(_load, self._options)
+                await self._open_services(catalog, configuration)
             except ConfigRefused as refused:
                 for problem in refused.problems:
                     log.error("config.refused", problem=str(problem))  # noqa: TRY400 - the problems say it all
@@ -214,14 +231,20 @@ class Daemon:
                 self._tell_of_ourselves("config", str(refused.problems[0]))
                 return refused.problems
             else:
-                await self._swap(catalog, configuration)
+                self._swap(catalog, configuration)
                 return ()
             finally:
                 notify("READY=1")
 
-    async def _swap(self, catalog: Catalog, configuration: Configuration) -> None:
+    async def _open_services(self, catalog: Catalog, configuration: Configuration) -> None:
+        try:
+            await self._services.ensure(self._used(configuration, catalog))
+        except OSError as error:
+            message = f"what the protocols need cannot be opened: {error.strerror or error}"
+            raise ConfigRefused([Problem(str(self._options.config), 1, 1, message)]) from error
+
+    def _swap(self, catalog: Catalog, configuration: Configuration) -> None:
         old = self.configuration
-        await self._services.ensure(self._used(configuration, catalog))
         unchanged = frozenset(
             check
             for check in configuration.checks
@@ -237,7 +260,7 @@ class Daemon:
         self.promises.hurry()
         self.own.reloads.labels("swapped").inc()
         self._tell_of_ourselves("config", "")
-        for setting in ("host", "port", "tls_cert", "tls_key", "store", "socket", "vantage"):
+        for setting in _AT_START:
             if getattr(old.daemon, setting) != getattr(configuration.daemon, setting):
                 log.warning("config.needs_restart", setting=setting)
         log.info("config.swapped", checks=len(configuration.checks), unchanged=len(unchanged))

@@ -28,5 +28,13 @@ def _logging_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         configure(**settings | {"cache_logger_on_first_use": False})
 
     monkeypatch.setattr(structlog, "configure", uncached)
+    _log_plainly()
     yield
+    _log_plainly()
+
+
+def _log_plainly() -> None:
+    """As structlog does by itself, but for tracebacks with every variable in them, which can take minutes to draw."""
     structlog.reset_defaults()
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(), plain])

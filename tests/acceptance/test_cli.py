@@ -104,6 +104,13 @@ async def test_the_options_of_a_protocol_are_listed() -> None:
     assert code == 2
     assert "--port" in err
     assert "Path and query of the stream" in err
+    for arguments, words in (
+        (("127.0.0.1",), "--port: Field required"),
+        (("127.0.0.1", "--port", "70000"), "--port: Input should be less than or equal to 65535"),
+        (("127.0.0.1", "--port", "9", "--send", "a", "--send-hex", "00"), "send and send_hex exclude each other"),
+    ):
+        code, _, err = await command("probe", "tcp", *arguments)
+        assert (code, err.splitlines()) == (2, [words])
     code, _, err = await command("probe", "rtps", "127.0.0.1")
     assert code == 2
     assert "did you mean `rtsp`?" in err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import TOLD, daemon, free_port, serving, target, told, write
+from tests.support.daemon import TOLD, daemon, free_port, lines, serving, target, told, write
 from tests.support.webhook import WebhookReceiver
 
 UNLIMITED = resource.RLIM_INFINITY
@@ -200,3 +200,27 @@ async def test_a_loop_that_stands_still_is_not_kept_alive(tmp_path: Path) -> Non
                 if running.notified.count("WATCHDOG=1") == before:
                     break
         running.process.send_signal(signal.SIGKILL)  # what systemd does then
+
+
+@pytest.mark.timeout(60)
+async def test_a_broken_database_is_set_aside_and_told(tmp_path: Path, webhook_receiver: WebhookReceiver) -> None:
+    port = free_port()
+    write(tmp_path, targets=target("camera", port), alerting=TOLD.format(url=webhook_receiver.url))
+    async with serving(port):
+        async with daemon(tmp_path) as running:
+            await running.state("camera.port", "up")
+            assert await running.stop() == 0
+        database = tmp_path / "sentinel.db"
+        content = bytearray(database.read_bytes())
+        content[4096:] = bytes(byte ^ 0x5A for byte in content[4096:])
+        database.write_bytes(content)
+        async with daemon(tmp_path) as running:
+            (alert,) = await told(webhook_receiver, 1)
+            assert (alert["labels"]["alertname"], alert["status"]) == ("store", "firing")
+            await running.state("camera.port", "up")
+            settings = tmp_path / "config/sentinel.yaml"
+            settings.write_text(settings.read_text().replace("sentinel.db", "other.db"))
+            assert (await running.cli("reload"))[0] == 0
+            (line,) = [one for one in lines(running.log) if one["event"] == "config.needs_restart"]
+            assert line["setting"] == "store"
+    assert len(list(tmp_path.glob("sentinel.db*"))) >= 2  # what was broken is kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -50,50 +50,69 @@ FROM period CROSS JOIN rollups AS r ON r.width = :width AND r.at = period.at AND
 
 
 class Tally:
-    """Results counted since the last flush; written on the loop, taken by the writer's thread."""
+    """Results counted since the last flush: ``add`` is the loop's alone, everything else the writer's thread's.
+
+    No lock, for it would be taken once a result: the writer takes the loop's counts by putting empty ones in their
+    place, and waits while the loop is in the middle of an ``add`` that may have seen the old ones.
+    """
 
     def __init__(self, most: int = 200_000) -> None:
         self._most = most
-        self._lock = threading.Lock()
-        self._figures: dict[Key, Figures] = {}
+        self._adding = False
+        self._counting: dict[int, dict[str, Figures]] = {}
+        self._kept: dict[Key, Figures] = {}  # what came back
+        self._begin = self._end = 0
         self.dropped = 0
         """Rows thrown away because the disk took nothing for too long."""
 
     def add(self, check: str, at: float, outcome: Outcome, took: float) -> None:
         """Count one result that belongs to ``at`` (UTC epoch seconds) and took so many seconds."""
-        key = (check, int(at // SHORT) * SHORT)
-        with self._lock:
-            figures = self._figures.get(key)
+        if not self._begin <= at < self._end:
+            self._begin = int(at // SHORT) * SHORT
+            self._end = self._begin + SHORT
+        self._adding = True  # before the counts are looked up: see take
+        try:
+            period = self._counting.get(self._begin)
+            if period is None:
+                period = self._counting[self._begin] = {}
+            figures = period.get(check)
             if figures is None:
-                figures = self._figures[key] = [0, 0, 0, 0.0, 0.0]
+                figures = period[check] = [0, 0, 0, 0.0, 0.0]
             figures[_PLACE[outcome]] += 1
             figures[3] += took
-            figures[4] = max(figures[4], took)
+            if took > figures[4]:  # not max(): this runs for each result  # noqa: PLR1730 - the same
+                figures[4] = took
+        finally:
+            self._adding = False
 
     def take(self) -> Mapping[Key, Figures]:
-        """All that was counted since the last ``take``."""
-        with self._lock:
-            taken, self._figures = self._figures, {}
+        """All that was counted since the last ``take``, and what came back; the newest where there are too many."""
+        counted, self._counting = self._counting, {}
+        # An add that began before this line may still write into what was taken; one that begins after it cannot.
+        while self._adding:
+            time.sleep(0)
+        taken, self._kept = self._kept, {}
+        for at, period in counted.items():
+            for check, figures in period.items():
+                before = taken.get((check, at))
+                taken[check, at] = figures if before is None else _sum(before, figures)
+        surplus = len(taken) - self._most
+        if surplus > 0:
+            for key in sorted(taken, key=lambda key: key[1])[:surplus]:
+                del taken[key]
+            self.dropped += surplus
         return taken
 
     def give_back(self, taken: Mapping[Key, Figures]) -> None:
-        """The disk did not take them: keep them, the newest first where there are too many."""
-        with self._lock:
-            for key, figures in taken.items():
-                mine = self._figures.get(key)
-                if mine is None:
-                    self._figures[key] = figures
-                else:
-                    mine[:4] = [one + other for one, other in zip(mine[:4], figures[:4], strict=True)]
-                    mine[4] = max(mine[4], figures[4])
-            surplus = len(self._figures) - self._most
-            if surplus > 0:
-                for key in sorted(self._figures, key=lambda key: key[1])[:surplus]:
-                    del self._figures[key]
-                self.dropped += surplus
+        """The disk did not take them: the next ``take`` gives them again."""
+        self._kept = dict(taken)
 
     def __bool__(self) -> bool:
-        return bool(self._figures)
+        return bool(self._counting or self._kept)
+
+
+def _sum(one: Figures, other: Figures) -> Figures:
+    return [*(mine + its for mine, its in zip(one[:4], other[:4], strict=True)), max(one[4], other[4])]
 
 
 def flush(connection: apsw.Connection, taken: Mapping[Key, Figures]) -> None:

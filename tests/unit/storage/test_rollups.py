@@ -1,4 +1,7 @@
 import asyncio
+import sys
+import threading
+from collections import Counter
 from pathlib import Path
 
 import apsw
@@ -163,5 +166,31 @@ def test_what_the_disk_did_not_take_is_added_again_and_bounded() -> None:
     assert tally.take() == {("a", NOON): [1, 1, 0, 4.0, 3.0], ("b", NOON - 300): [1, 0, 0, 1.0, 1.0]}
     tally.add("c", NOON, Outcome.OK, 1.0)
     tally.give_back(taken)
-    assert tally.dropped == 1
+    assert tally
     assert set(tally.take()) == {("a", NOON), ("c", NOON)}
+    assert tally.dropped == 1
+    assert not tally
+
+
+def test_no_result_is_lost_or_counted_twice_while_the_writer_takes() -> None:
+    tally, stop, found = Tally(), threading.Event(), Counter[str]()
+
+    def write() -> None:
+        while not stop.is_set():
+            for (check, _), figures in tally.take().items():
+                found[check] += int(figures[0])
+
+    writer = threading.Thread(target=write)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the loop is interrupted anywhere
+    try:
+        writer.start()
+        for n in range(60_000):
+            tally.add("ab"[n % 2], NOON + n % 600, Outcome.OK, 0.001)
+    finally:
+        stop.set()
+        writer.join()
+        sys.setswitchinterval(interval)
+    for (check, _), figures in tally.take().items():
+        found[check] += int(figures[0])
+    assert found == {"a": 30_000, "b": 30_000}

@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import typer
 from prometheus_client import CollectorRegistry
 
+from sentinel.app.clock import SystemClock
 from sentinel.catalog import Catalog, discover
 from sentinel.cli.main import app
 from sentinel.config.document import read
@@ -20,6 +22,7 @@ from sentinel.domain.failure import CODES, LOCAL_CODES, STAGES
 from sentinel.domain.words import CODES as CODE_WORDS
 from sentinel.domain.words import STAGES as STAGE_WORDS
 from sentinel.domain.words import word
+from sentinel.engine.scheduler import Scheduler
 from sentinel.metrics.own import OwnMetrics
 from sentinel.metrics.promises import INCIDENTS, KEPT, SUPPRESSED, TARGET
 from sentinel.metrics.series import FIXED
@@ -167,7 +170,7 @@ def metrics(catalog: Catalog) -> str:
         ]
     lines.append("\n## The daemon itself\n\n| metric | type | |\n|---|---|---|")
     registry = CollectorRegistry()
-    OwnMetrics(registry)
+    OwnMetrics(registry).watch(Scheduler(SystemClock(), lambda _entries: None), SimpleNamespace(failing=None))
     own = sorted(registry.collect(), key=lambda family: family.name)
     lines += [
         f"| `{family.name}` | {family.type} | {_cell(family.documentation)} |"

@@ -89,7 +89,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """For how many seconds roll-ups are kept: those of five minutes and those of an hour.  Transitions stay."""
+    """For how many seconds figures are kept: those of five minutes and those of an hour.  Transitions stay."""
 
     five_minutes: float = 14 * 86_400.0
     hours: float = 730 * 86_400.0

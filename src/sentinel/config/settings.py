@@ -47,10 +47,21 @@ class LimitsEntry(Section):
 
 
 class RetentionEntry(Section):
-    """For how long roll-ups are kept. Incidents and their transitions are kept for ever."""
+    """For how long figures are kept.
+
+    Incidents and their transitions are kept for ever, and so are picture retrievals that took more than one attempt
+    or over 10 s.
+    """
 
     five_minutes: Duration = Field(default=14 * 86_400.0, ge=86_400, description="Roll-ups of five minutes.")
-    hours: Duration = Field(default=730 * 86_400.0, ge=86_400, description="Roll-ups of an hour.")
+    hours: Duration = Field(
+        default=730 * 86_400.0,
+        ge=86_400,
+        description=(
+            "Roll-ups of an hour, the hourly counts of pictures shown at the first attempt within 10 s, messages that "
+            "were settled, and the checks' changes of state."
+        ),
+    )
 
 
 class SentinelFile(Section):

@@ -113,7 +113,7 @@ class WarningEntry(Section):
 class RetrievalEntry(Section):
     """A picture is shown within a time from the first attempt."""
 
-    limit: Duration = Field(default=300.0, gt=0, description="The longest time.")
+    limit: Duration = Field(default=300.0, ge=10.0, description="The longest time; at least 10 s.")
     warnings: tuple[WarningEntry, ...] = Field(
         default=(
             WarningEntry.model_validate({"at": "60%", "severity": "warning"}),

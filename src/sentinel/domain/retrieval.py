@@ -8,8 +8,12 @@ one breach.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sentinel.domain.observation import Observation, Outcome
+
+QUICK: Final = 10.0
+"""Seconds within which a picture of the first attempt is no news; no promise is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Retrieval:
     def elapsed(self, now: float) -> float:
         """Seconds from the first attempt to the picture, or to ``now`` while it is open; never negative."""
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
+
+    @property
+    def quick(self) -> bool:
+        """Shown at the first attempt within ``QUICK`` seconds: counted, and not remembered one by one."""
+        return self.shown and self.attempts == 1 and self.ended_at is not None and self.elapsed(0.0) <= QUICK
 
 
 def attempt(episode: Retrieval | None, observation: Observation, *, new_id: str) -> Retrieval | None:

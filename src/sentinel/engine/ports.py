@@ -36,7 +36,8 @@ class Status:
 class Commit:
     """All that one observation or tick changed: one transaction, or nothing.
 
-    Incidents and retrievals are inserted or replaced by id; transitions, statuses and notices are only added.
+    Incidents and retrievals are inserted or replaced by id; transitions, statuses and notices are only added.  A
+    retrieval that is quick (``Retrieval.quick``) is committed once, and only counted.
     """
 
     incidents: Sequence[Incident] = ()
@@ -95,6 +96,21 @@ class RollUp:
     unknown: int
     took_sum: float
     took_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuickRetrievals:
+    """A check's quick picture retrievals in a period: how many, their seconds in all, the slowest and the last.
+
+    ``last_at`` is when the last picture was there, UTC epoch seconds.
+    """
+
+    check: str
+    count: int
+    seconds: float
+    slowest: float
+    last_at: float
+    last_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +182,15 @@ class Store(Protocol):
         ...
 
     async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]:
-        """Retrievals that overlap a period, oldest first."""
+        """Retrievals that began in a period and were not quick, oldest first."""
+        ...
+
+    async def quick_retrievals(self, since: float, until: float) -> Sequence[QuickRetrievals]:
+        """Quick ones by check, of the whole hours that start in [since, until)."""
+        ...
+
+    async def open_retrievals(self) -> frozenset[str]:
+        """The ids of those that have not ended."""
         ...
 
     async def statuses(self, since: float, until: float) -> Sequence[Status]:

@@ -22,7 +22,7 @@ from sentinel.domain.incident import Level, Subject, Verdict
 from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Availability, ConferenceRate, RetrievalLimit, Rule
 from sentinel.domain.target import Check
-from sentinel.engine.ports import Clock, Status, Store, StoreFailed
+from sentinel.engine.ports import Clock, QuickRetrievals, Store, StoreFailed
 from sentinel.engine.snapshot import SlaFigure
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,9 @@ ESTATE = "estate"
 
 PERIOD = 60.0
 """Seconds between two computations."""
+
+LOOK = 5.0
+"""Seconds between two looks whether a picture retrieval began or ended that takes its time."""
 
 LOCAL = ZoneInfo("Asia/Shanghai")
 """Months are the centre's months."""
@@ -62,6 +65,7 @@ class Records:
 
     changes: Mapping[str, Sequence[Change]]
     retrievals: Sequence[Retrieval]
+    quick: Sequence[QuickRetrievals]
 
 
 class Promises:
@@ -84,31 +88,52 @@ class Promises:
         self._due = asyncio.Event()
 
     def hurry(self) -> None:
-        """Compute now: a picture was retrieved, the configuration changed."""
+        """Compute now: the configuration changed."""
         self._due.set()
 
     async def run(self) -> None:
         """Compute once a minute until cancelled."""
         while True:
             self._due.clear()
+            known = await self._open()  # before the reading: what begins during it is noticed below
             try:
                 await self.compute()
             except StoreFailed as error:  # the figures stay as they were; the store's own trouble is told elsewhere
                 log.warning("promises.unread", error=str(error))
             try:
                 async with asyncio.timeout(PERIOD):
-                    await self._due.wait()
+                    await self._wait(known)
             except TimeoutError:
                 continue
             await asyncio.sleep(2.0)  # what hurries us comes in bursts
+
+    async def _wait(self, known: frozenset[str]) -> None:
+        """Return when somebody hurries, or when other retrievals are open than the known ones."""
+        while not self._due.is_set() and await self._open() == known:
+            try:
+                async with asyncio.timeout(LOOK):
+                    await self._due.wait()
+            except TimeoutError:
+                continue
+
+    async def _open(self) -> frozenset[str]:
+        try:
+            return await self._store.open_retrievals()
+        except StoreFailed:  # compute says so
+            return frozenset()
 
     async def compute(self) -> None:
         """Read, compute beside the loop, publish, settle."""
         plan, now = self._plan(), self._clock.now()
         since = min((_since(rule, now) for rule in plan.rules), default=now)
         statuses = await self._store.statuses(since, now)
-        retrievals = await self._store.retrievals(month(now)[0], now)
-        found = await asyncio.to_thread(_figures, plan, statuses, retrievals, now)
+        begin = month(now)[0]
+        retrievals = await self._store.retrievals(begin, now)
+        quick = await self._store.quick_retrievals(begin, now)
+        changes = defaultdict[str, list[Change]](list)
+        for status in statuses:
+            changes[status.check].append(Change(status.at, status.state))
+        found = await asyncio.to_thread(_figures, plan, Records(changes, retrievals, quick), now)
         self._publish([figure for figure, _ in found])
         for figure, rule in found:
             if isinstance(rule.predicate, Availability | ConferenceRate) and figure.subject == ESTATE:
@@ -125,13 +150,7 @@ def _since(rule: Rule, now: float) -> float:
     return now - rule.predicate.window if isinstance(rule.predicate, Availability) else month(now)[0]
 
 
-def _figures(
-    plan: Promised, statuses: Iterable[Status], retrievals: Sequence[Retrieval], now: float
-) -> list[tuple[SlaFigure, Rule]]:
-    changes = defaultdict[str, list[Change]](list)
-    for status in statuses:
-        changes[status.check].append(Change(status.at, status.state))
-    records = Records(changes, retrievals)
+def _figures(plan: Promised, records: Records, now: float) -> list[tuple[SlaFigure, Rule]]:
     found: list[tuple[SlaFigure, Rule]] = []
     for rule in plan.rules:
         selected = [check for check in plan.checks.values() if rule.selector.matches(check)]
@@ -190,18 +209,26 @@ def _retrieval(
 ) -> SlaFigure:
     checks = {check.id for check in selected}
     mine = [one for one in records.retrievals if one.check in checks]
+    quick = [one for one in records.quick if one.check in checks]  # QUICK is no longer than any limit: none is a breach
     ended = [one for one in mine if one.ended_at is not None]
+    waiting = [one.started_at for one in mine if one.ended_at is None]
     breaches = [one for one in mine if one.elapsed(now) > promise.limit]
-    slowest = max((one.elapsed(now) for one in mine), default=None)
+    slowest = max([*(one.elapsed(now) for one in mine), *(one.slowest for one in quick)], default=None)
     counts = {
-        "retrievals": float(len(ended)),
-        "open": float(len(mine) - len(ended)),
+        "retrievals": float(len(ended) + sum(one.count for one in quick)),
+        "open": float(len(waiting)),
         "breaches": float(len(breaches)),
     }
+    if waiting:
+        counts["open_since_timestamp_seconds"] = min(waiting)
     shown = [one for one in ended if one.shown]
-    if shown:
-        counts["last_seconds"] = max(shown, key=lambda one: one.ended_at or 0.0).elapsed(now)
-        counts["mean_seconds"] = sum(one.elapsed(now) for one in shown) / len(shown)
+    times = [(one.ended_at or 0.0, one.elapsed(now)) for one in shown] + [
+        (one.last_at, one.last_seconds) for one in quick
+    ]
+    if times:
+        counts["last_seconds"] = max(times)[1]
+        total = sum(one.elapsed(now) for one in shown) + sum(one.seconds for one in quick)
+        counts["mean_seconds"] = total / (len(shown) + sum(one.count for one in quick))
     return SlaFigure(
         rule=rule.id,
         name=rule.name,
@@ -231,7 +258,8 @@ def _conferences(
         if check.required and check.target.venue
         for start, stop in spells(records.changes.get(check.id, ()), "down")
     ]
-    planned = [conference for conference in conferences if begin <= conference.start < end]
+    known = tuple(conferences)
+    planned = [conference for conference in known if begin <= conference.start < end]
     figure: ConferenceFigure = conference_figure(
         planned, faults, at_most=promise.at_most, tolerance=promise.tolerance, now=now
     )
@@ -247,6 +275,7 @@ def _conferences(
         contractual=rule.contractual,
         counts={
             "conferences": float(figure.supported),
+            "current": float(sum(conference.start <= now < conference.end for conference in known)),
             "planned": float(figure.planned),
             "incidents": float(len(figure.hit)),
             "allowed": float(figure.allowed),

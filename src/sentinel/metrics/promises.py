@@ -30,11 +30,14 @@ _MEASURED = {
 }
 _COUNTS = {
     "conferences": "Conferences of the period that have begun.",
+    "current": "Conferences that are going on.",
     "planned": "Conferences planned in the period.",
     "incidents": "Conferences of the period that had an incident.",
     "allowed": "Whole conference incidents that the promise allows in the period.",
     "left": "Whole conference incidents that may still happen; negative once the promise is broken.",
     "retrievals": "Picture retrievals in the period.",
+    "open": "Picture retrievals that go on without a picture so far.",
+    "open_since_timestamp_seconds": "When the oldest of the open picture retrievals began.",
     "breaches": "Times in the period that the promise was broken.",
 }
 

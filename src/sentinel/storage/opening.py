@@ -30,6 +30,7 @@ _SALVAGED: Final[Mapping[str, tuple[str, Callable[[rows.Row], object]]]] = {
     "notices": (f"number, {rows.NOTICE}", lambda row: rows.notice_of(row[1:])),
     "statuses": (f"number, {rows.STATUS}", lambda row: rows.status_of(row[1:])),
     "retrievals": (rows.RETRIEVAL, rows.retrieval_of),
+    "retrieval_hours": (f"at, {rows.QUICK}", lambda row: rows.quick_of(row[1:])),
     "channel_states": (_CHANNEL_STATE, rows.channel_state_of),
     "marks": ("name, value", lambda row: float(row[1])),
 }

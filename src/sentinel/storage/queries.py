@@ -9,7 +9,7 @@ import apsw
 from sentinel.domain.incident import Incident
 from sentinel.domain.notice import Message, Notice
 from sentinel.domain.retrieval import Retrieval
-from sentinel.engine.ports import ChannelState, History, Restored, Status
+from sentinel.engine.ports import ChannelState, History, QuickRetrievals, Restored, Status
 from sentinel.storage import rows
 
 # A message waits while an earlier one of its incident has to wait longer on the same channel.
@@ -52,6 +52,16 @@ ORDER BY at, number
 _LAST_STATUSES = f"""
 SELECT {rows.STATUS} FROM statuses WHERE number IN (SELECT max(number) FROM statuses GROUP BY check_id)
 """  # noqa: S608 - the same
+
+# SQLite: a bare column beside a single max() is of the row that has the maximum.
+_QUICK = """
+SELECT check_id, count, seconds, slowest, last_at, last_seconds FROM (
+    SELECT check_id, max(last_at) AS last_at, last_seconds FROM retrieval_hours
+    WHERE at >= ?1 AND at < ?2 GROUP BY check_id)
+JOIN (
+    SELECT check_id, sum(count) AS count, sum(seconds) AS seconds, max(slowest) AS slowest FROM retrieval_hours
+    WHERE at >= ?1 AND at < ?2 GROUP BY check_id) USING (check_id)
+"""
 
 
 def restored(connection: apsw.Connection) -> Restored:
@@ -133,6 +143,16 @@ def retrievals(connection: apsw.Connection, since: float, until: float) -> Seque
     """Those that began in the period, in that order: an episode belongs to the period of its request."""
     sql = f"SELECT {rows.RETRIEVAL} FROM retrievals WHERE started_at >= ? AND started_at < ? ORDER BY started_at"  # noqa: S608 - the same
     return [rows.retrieval_of(row) for row in connection.execute(sql, (since, until))]
+
+
+def quick_retrievals(connection: apsw.Connection, since: float, until: float) -> Sequence[QuickRetrievals]:
+    """Counted by check, of the hours that start in [since, until)."""
+    return [rows.quick_of(row) for row in connection.execute(_QUICK, (since, until))]
+
+
+def open_retrievals(connection: apsw.Connection) -> frozenset[str]:
+    """The ids of those that have not ended."""
+    return frozenset(row[0] for row in connection.execute("SELECT id FROM retrievals WHERE ended_at IS NULL"))
 
 
 def statuses(connection: apsw.Connection, since: float, until: float) -> Sequence[Status]:

@@ -1,7 +1,8 @@
 """The writer's housekeeping: hours compacted, what is too old deleted.
 
-Incidents, transitions and retrievals are kept for ever.  Settled messages and the checks' statuses live as long as
-hourly roll-ups; each check's last status stays whatever its age.
+Incidents, transitions and picture retrievals that took more than one attempt or over 10 s are kept for ever.  The
+hourly counts of quick retrievals, settled messages and the checks' statuses live as long as hourly roll-ups; each
+check's last status stays whatever its age.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ DELETE FROM statuses WHERE number IN (
     WHERE at < ? AND EXISTS (SELECT 1 FROM statuses AS newer WHERE newer.check_id = old.check_id AND newer.at > old.at)
     ORDER BY at LIMIT ?)
 """
+_QUICK = "DELETE FROM retrieval_hours WHERE at <= ? AND at = (SELECT min(at) FROM retrieval_hours)"
 
 
 def housekeep_once(connection: apsw.Connection, now: float, retention: Retention) -> bool:
@@ -41,6 +43,8 @@ def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -
     for statement in (_NOTICES, _STATUSES):
         connection.execute(statement, (now - retention.hours, _BATCH))
         deleted += connection.changes()
+    connection.execute(_QUICK, (now - retention.hours - rollups.LONG,))
+    deleted += connection.changes()
     return deleted > 0
 
 

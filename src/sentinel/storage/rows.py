@@ -11,7 +11,7 @@ from sentinel.domain.incident import Incident, Level, State, Telling, Transition
 from sentinel.domain.notice import Event, Message, Notice, NoticeStatus
 from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Severity
-from sentinel.engine.ports import ChannelState, RollUp, Status
+from sentinel.engine.ports import ChannelState, QuickRetrievals, RollUp, Status
 
 Row = tuple[Any, ...]
 
@@ -23,6 +23,7 @@ TRANSITION: Final = "incident, seq, at, old, new, severity, reason, event, cause
 NOTICE: Final = "incident, seq, channel, message, created_at, status, attempts, next_at, error, settled_at"
 STATUS: Final = "check_id, at, state"
 RETRIEVAL: Final = "id, check_id, started_at, ended_at, shown, attempts, stage, code"
+QUICK: Final = "check_id, count, seconds, slowest, last_at, last_seconds"
 ROLLUP: Final = "check_id, at, width, ok, failed, unknown, took_sum, took_max"
 
 
@@ -184,6 +185,11 @@ def retrieval_of(row: Row) -> Retrieval:
         stage=row[6],
         code=row[7],
     )
+
+
+def quick_of(row: Row) -> QuickRetrievals:
+    """From the order of ``QUICK``."""
+    return QuickRetrievals(row[0], int(row[1]), float(row[2]), float(row[3]), float(row[4]), float(row[5]))
 
 
 def rollup_of(row: Row) -> RollUp:

@@ -28,6 +28,7 @@ from sentinel.engine.ports import (
     Clock,
     Commit,
     History,
+    QuickRetrievals,
     Restored,
     RollUp,
     Settled,
@@ -48,6 +49,14 @@ T = TypeVar("T")
 
 _PUT_INCIDENT = rows.upsert("incidents", rows.INCIDENT)
 _PUT_RETRIEVAL = rows.upsert("retrievals", rows.RETRIEVAL)
+_COUNT_QUICK = """
+INSERT INTO retrieval_hours (at, check_id, count, seconds, slowest, last_at, last_seconds)
+VALUES (?1, ?2, 1, ?3, ?3, ?4, ?3)
+ON CONFLICT (at, check_id) DO UPDATE SET
+    count = count + 1, seconds = seconds + excluded.seconds, slowest = max(slowest, excluded.slowest),
+    last_seconds = iif(excluded.last_at >= last_at, excluded.last_seconds, last_seconds),
+    last_at = max(last_at, excluded.last_at)
+"""
 _PUT_CHANNEL_STATE = rows.upsert("channel_states", "channel, sent, broken_until")
 _ADD_TRANSITION = rows.insert("transitions", rows.TRANSITION)
 _ADD_NOTICE = rows.insert("notices", rows.NOTICE)
@@ -193,8 +202,16 @@ class SqliteStore:
         return await self._read(queries.history, incident)
 
     async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]:
-        """Episodes that began in [since, until), in that order."""
+        """Episodes that began in [since, until) and were not quick, in that order."""
         return await self._read(queries.retrievals, since, until)
+
+    async def quick_retrievals(self, since: float, until: float) -> Sequence[QuickRetrievals]:
+        """Quick ones by check, of the whole hours that start in [since, until)."""
+        return await self._read(queries.quick_retrievals, since, until)
+
+    async def open_retrievals(self) -> frozenset[str]:
+        """The ids of those that have not ended."""
+        return await self._read(queries.open_retrievals)
 
     async def statuses(self, since: float, until: float) -> Sequence[Status]:
         """Changes of state in [since, until) by time, led by each check's last one before ``since``."""
@@ -218,7 +235,13 @@ class SqliteStore:
                 asyncio.Future.exception
             )
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
-        except (apsw.Error, UnicodeDecodeError) as error:
+        except (
+            apsw.Error,
+            UnicodeDecodeError,
+            TypeError,
+            KeyError,
+            IndexError,
+        ) as error:  # or a byte flipped in a text
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
 
     def _query(self, query: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -245,7 +268,16 @@ def _write(connection: apsw.Connection, commit: Commit) -> None:
     connection.executemany(_ADD_TRANSITION, [rows.transition_row(transition) for transition in commit.transitions])
     connection.executemany(_ADD_NOTICE, [rows.notice_row(notice) for notice in commit.notices])
     connection.executemany(_ADD_STATUS, [rows.status_row(status) for status in commit.statuses])
-    connection.executemany(_PUT_RETRIEVAL, [rows.retrieval_row(retrieval) for retrieval in commit.retrievals])
+    for retrieval in commit.retrievals:
+        if retrieval.quick:
+            connection.execute(_COUNT_QUICK, _quick_row(retrieval))
+        else:
+            connection.execute(_PUT_RETRIEVAL, rows.retrieval_row(retrieval))
+
+
+def _quick_row(retrieval: Retrieval) -> tuple[int, str, float, float | None]:
+    hour = int(retrieval.started_at // rollups.LONG) * rollups.LONG  # it belongs to the period of its request
+    return hour, rows.clean(retrieval.check), retrieval.elapsed(0.0), retrieval.ended_at
 
 
 def _settle(connection: apsw.Connection, settled: Sequence[Settled]) -> None:

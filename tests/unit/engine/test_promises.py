@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ from sentinel.domain.rule import (
     Selector,
     Severity,
 )
-from sentinel.engine.ports import Status, StoreFailed
-from sentinel.engine.promises import PERIOD, Promises, month
+from sentinel.engine.ports import QuickRetrievals, Status, StoreFailed
+from sentinel.engine.promises import LOOK, PERIOD, Promises, month
 from sentinel.engine.snapshot import SlaFigure
 from tests.support.estate import VirtualClock, check, target
 
@@ -63,11 +64,18 @@ class Records:
         )
 
     async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]:
+        return [one for one in self.all_retrievals if since <= one.started_at < until and not one.quick]
+
+    async def quick_retrievals(self, since: float, until: float) -> Sequence[QuickRetrievals]:
         return [
-            one
+            QuickRetrievals(one.check, 1, took, took, one.ended_at or 0.0, took)
             for one in self.all_retrievals
-            if one.started_at < until and (one.ended_at is None or one.ended_at >= since)
+            for took in [one.elapsed(0.0)]
+            if since <= one.started_at < until and one.quick
         ]
+
+    async def open_retrievals(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.all_retrievals if one.ended_at is None)
 
 
 class Office:
@@ -146,9 +154,9 @@ async def test_retrievals_of_this_month() -> None:
     begin = local(2026, 11, 1)
     episodes = [
         Retrieval("old", CAMERA.id, begin - 900, begin - 500, shown=True),
-        Retrieval("quick", CAMERA.id, begin + 10, begin + 12, shown=True),
-        Retrieval("slow", CAMERA.id, begin + 100, begin + 401, shown=True),
-        Retrieval("last", CAMERA.id, NOW - 100, NOW - 96, shown=True),
+        Retrieval("quick", CAMERA.id, begin + 10, begin + 12, shown=True, attempts=1),
+        Retrieval("slow", CAMERA.id, begin + 100, begin + 401, shown=True, attempts=9),
+        Retrieval("last", CAMERA.id, NOW - 100, NOW - 96, shown=True, attempts=1),
         Retrieval("given up", CAMERA.id, NOW - 90, NOW - 80),
         Retrieval("open", CAMERA.id, NOW - 60),
         Retrieval("elsewhere", "other.rtsp", NOW - 1000),
@@ -159,6 +167,7 @@ async def test_retrievals_of_this_month() -> None:
     assert figure.counts["retrievals"] == 4
     assert (figure.counts["open"], figure.counts["breaches"], figure.counts["last_seconds"]) == (1, 1, 4.0)
     assert figure.counts["mean_seconds"] == pytest.approx((2 + 301 + 4) / 3)
+    assert figure.counts["open_since_timestamp_seconds"] == NOW - 60
     assert office.verdicts == []  # each breach has its own incident
 
 
@@ -182,11 +191,37 @@ async def test_conferences_of_the_centres_month() -> None:
     figure = await office.figure()
     assert (figure.counts["planned"], figure.counts["incidents"], figure.counts["allowed"]) == (20, 1, 1)
     assert (figure.counts["left"], figure.kept) == (0, True)
+    assert figure.counts["current"] == 0
     assert office.verdicts[-1][1].level is Level.OK
     more = Office(ConferenceRate(0.05, tolerance=60.0), Records(statuses), conferences[:-2])
     assert not (await more.figure()).kept  # nineteen allow none
     subject, verdict = more.verdicts[-1]
     assert (subject.subject, subject.target, verdict.level) == ("estate", "", Level.FIRING)
+
+
+async def test_a_conference_that_goes_on_is_counted_as_such() -> None:
+    going_on = Conference("now", "会", ("room-335",), NOW - 60, NOW + 60)
+    over = Conference("over", "会", ("room-335",), NOW - 60, NOW)
+    office = Office(ConferenceRate(0.05, tolerance=60.0), Records(), [going_on, over])
+    figure = await office.figure()
+    assert (figure.counts["current"], figure.counts["conferences"]) == (1, 2)
+
+
+async def test_a_retrieval_that_begins_or_ends_is_shown_within_seconds() -> None:
+    records = Records()
+    office = Office(RetrievalLimit(), records)
+    task = asyncio.get_running_loop().create_task(office.promises.run())
+    await asyncio.sleep(7)
+    episode = Retrieval("r", CAMERA.id, office.clock.now() - 1)
+    records.all_retrievals = [episode]
+    await asyncio.sleep(LOOK + 3)
+    assert office.figures[0].counts["open"] == 1
+    records.all_retrievals = [replace(episode, ended_at=office.clock.now(), shown=True, attempts=8)]
+    await asyncio.sleep(LOOK + 3)
+    assert office.figures[0].counts["open"] == 0
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_other_rules_have_no_figure() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -132,7 +133,8 @@ async def test_flipped_bytes_never_make_an_empty_all_green(path: Path, clock: Ha
                 assert len((await store.restore()).incidents) == 25
                 assert await store.queued() == {"desk": 25, "wall": 25}
                 for number in range(25):
-                    assert await store.history(f"i{number}") is not None
+                    with contextlib.suppress(StoreFailed):  # loud: a flipped byte in the JSON of an old transition
+                        assert await store.history(f"i{number}") is not None
             else:
                 rebuilt += 1
                 await store.commit(Commit(notices=[notice(999)]))

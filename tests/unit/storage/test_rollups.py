@@ -143,6 +143,44 @@ async def test_old_messages_and_statuses_go_and_incidents_stay(path: Path, clock
         assert (await store.restore()).statuses == [Status("a", NOON + 1, "down")]
 
 
+def test_counts_of_quick_retrievals_live_as_long_as_hours(connection: apsw.Connection) -> None:
+    put = "INSERT INTO retrieval_hours VALUES (?, 'cam', 1, 1.0, 1.0, ?, 1.0)"
+    connection.executemany(put, [(int(NOON) + n * 3600, NOON) for n in range(3)])
+    connection.execute("INSERT INTO retrievals VALUES ('r', 'cam', ?, ?, 1, 2, '', '')", (NOON, NOON + 5))
+    housekeep(connection, NOON + 730 * DAY + 3599)
+    assert connection.execute("SELECT count(*) FROM retrieval_hours").get == 3
+    housekeep(connection, NOON + 730 * DAY + 7200)
+    assert [row[0] for row in connection.execute("SELECT at FROM retrieval_hours")] == [NOON + 7200]
+    housekeep(connection, NOON + 800 * DAY)
+    assert connection.execute("SELECT count(*) FROM retrieval_hours").get == 0
+    assert connection.execute("SELECT count(*) FROM retrievals").get == 1  # for ever
+
+
+def test_quick_retrievals_of_an_older_database_become_counts() -> None:
+    old = apsw.Connection(":memory:")
+    (_, _, first), (_, _, second) = schema.steps()
+    old.execute(first)
+    put = "INSERT INTO retrievals VALUES (?, 'cam', ?, ?, ?, ?, '', '')"
+    old.executemany(
+        put,
+        [
+            ("a", NOON + 1, NOON + 3, 1, 1),
+            ("b", NOON + 8, NOON + 9, 1, 1),
+            ("c", NOON + 3600, NOON + 3610, 1, 1),
+            ("slow", NOON, NOON + 10.5, 1, 1),
+            ("tried", NOON, NOON + 5, 1, 2),
+            ("given-up", NOON, NOON + 5, 0, 1),
+            ("open", NOON, None, 0, 1),
+        ],
+    )
+    old.execute(second)
+    assert list(old.execute("SELECT * FROM retrieval_hours")) == [
+        (NOON, "cam", 2, 3.0, 2.0, NOON + 9, 1.0),
+        (NOON + 3600, "cam", 1, 10.0, 10.0, NOON + 3610, 10.0),
+    ]
+    assert {row[0] for row in old.execute("SELECT id FROM retrievals")} == {"slow", "tried", "given-up", "open"}
+
+
 async def test_the_writer_keeps_house(path: Path, clock: HandClock) -> None:
     async with open_store(path, clock) as store:
         store.roll("a", NOON, Outcome.OK, 1.0)

@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sentinel.domain.incident import State
 from sentinel.domain.notice import NoticeStatus
 from sentinel.domain.retrieval import Retrieval
-from sentinel.engine.ports import ChannelState, Commit, Settled, Status, Store, StoreFailed
+from sentinel.engine.ports import ChannelState, Commit, QuickRetrievals, Settled, Status, Store, StoreFailed
 from sentinel.storage.sqlite import SqliteStore, open_store
 from tests.unit.storage.conftest import NOON, HandClock, incident, notice, opening, transition
 
@@ -24,7 +25,7 @@ async def test_it_is_a_store(store: SqliteStore) -> None:
 
 async def test_what_was_committed_is_there_after_a_restart_exactly_as_it_was(path: Path, clock: HandClock) -> None:
     retrieval = Retrieval("r1", "cam-1.main", NOON, attempts=2, stage="describe", code="unauthorized")
-    shown = Retrieval("r0", "cam-1.main", NOON - 100, NOON - 90, shown=True, attempts=1)
+    shown = Retrieval("r0", "cam-1.main", NOON - 100, NOON - 90, shown=True, attempts=2)
     resolved = incident(2, state=State.RESOLVED, resolved_at=NOON + 3, verdict=None)
     async with open_store(path, clock) as store:
         await store.commit(
@@ -54,6 +55,32 @@ async def test_what_was_committed_is_there_after_a_restart_exactly_as_it_was(pat
         assert await store.history("nobody") is None
         assert await store.retrievals(NOON - 100, NOON) == [shown]
         assert await store.retrievals(NOON - 100, NOON + 1) == [shown, retrieval]
+
+
+async def test_quick_retrievals_are_counted_by_the_hour_and_others_are_rows(path: Path, clock: HandClock) -> None:
+    def episode(name: str, start: float, took: float, **changes: Any) -> Retrieval:
+        made = Retrieval(name, "cam-1.main", NOON + start, NOON + start + took, shown=True, attempts=1)
+        return dataclasses.replace(made, **changes)
+
+    slow, tried, given_up = (
+        episode("slow", 1, 10.5),
+        episode("tried", 2, 3.0, attempts=2),
+        episode("given-up", 3, 3.0, shown=False),
+    )
+    async with open_store(path, clock) as store:
+        await store.commit(Commit(retrievals=[episode("a", -1, 9.0)]))  # the hour before
+        await store.commit(Commit(retrievals=[episode("b", 0, 2.0), episode("c", 9, 10.0), slow, tried, given_up]))
+        await store.commit(Commit(retrievals=[episode("d", 7200, 1.0), episode("late", 7100, 0.5)]))
+        await store.commit(Commit(retrievals=[episode("e", 5, 4.0, check="cam-2.main")]))
+    async with open_store(path, clock) as store:
+        assert await store.retrievals(0, 2 * NOON) == [slow, tried, given_up]
+        one, two = sorted(await store.quick_retrievals(NOON, NOON + 7201), key=lambda found: found.check)
+        assert one == QuickRetrievals("cam-1.main", 4, 13.5, 10.0, NOON + 7201, 1.0)
+        assert two == QuickRetrievals("cam-2.main", 1, 4.0, 4.0, NOON + 9, 4.0)
+        assert [found.count for found in await store.quick_retrievals(NOON - 3600, NOON)] == [1]
+        assert await store.open_retrievals() == frozenset()
+        await store.commit(Commit(retrievals=[Retrieval("open", "cam-1.main", NOON, attempts=1)]))
+        assert await store.open_retrievals() == {"open"}
 
 
 async def test_a_first_start_has_nothing(store: SqliteStore) -> None:

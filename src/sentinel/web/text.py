@@ -37,8 +37,10 @@ def span(seconds: float, words: Words) -> str:
 
 
 def seconds(value: float, words: Words) -> str:
-    """A measured time: ``1.8 秒``, ``412 秒``."""
-    return f"{value:.0f} {words['second']}" if value >= 100 else f"{value:.1f} {words['second']}"
+    """A measured time to two figures or so: ``5 毫秒``, ``0.4 秒``, ``66 秒``."""
+    if value < 0.0995:  # what rounds to 0.1 s is said in seconds
+        return f"{max(1.0, value * 1000):.0f} {words['millisecond']}"
+    return f"{value:.0f} {words['second']}" if value >= 9.95 else f"{value:.1f} {words['second']}"
 
 
 def clock(at: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinel.config.configuration import Configuration
 from sentinel.domain.incident import Incident, State, Telling
-from sentinel.domain.rule import Severity
+from sentinel.domain.rule import RetrievalLimit, Rule, Severity
 from sentinel.domain.words import CODES, INTERNAL_RULES, STAGES, word
 from sentinel.engine.snapshot import SlaFigure, Snapshot
 from sentinel.web.layout import Layout, Spot
@@ -91,21 +91,21 @@ def verdict(layout: Layout, snapshot: Snapshot, undelivered: int, words: Words) 
 
 
 def incidents(configuration: Configuration, snapshot: Snapshot, words: Words) -> dict[str, Any]:
-    """Rows by severity, then age; what hangs on a cause is a number under the cause's row."""
+    """What was told by severity, then age; what hangs on a cause is a number under its row, or a row after them."""
     found = [one for one in snapshot.incidents.values() if _open(one)]
     hanging = Counter(one.cause for one in found if one.telling is Telling.SUPPRESSED)
-    rules = {rule.id: rule.name for rule in configuration.rules}
+    rules = {rule.id: rule for rule in configuration.rules}
     rows = []
     claimed: set[str] = set()
     told = [one for one in found if one.telling is not Telling.SUPPRESSED]
     for one in sorted(told, key=lambda one: (-one.severity.rank, one.began_at, one.id)):
-        row = _row(one, rules.get(one.rule, one.rule), configuration, words)
+        row = _row(one, rules.get(one.rule), configuration, words)
         if one.target and one.target in hanging and one.target not in claimed:
             claimed.add(one.target)
             row["hang"] = words["hang"].format(n=hanging[one.target])
         rows.append(row)
-    rows += [_orphans(cause, found, configuration, words) for cause in hanging if cause not in claimed]
-    rows.sort(key=lambda row: (-Severity(row["severity"]).rank, row["since"], row["id"]))
+    orphans = [_orphans(cause, found, configuration, words) for cause in hanging if cause not in claimed]
+    rows += sorted(orphans, key=lambda row: (-Severity(row["severity"]).rank, row["since"], row["id"]))
     fitting = _fitting(rows)
     more = len(rows) - fitting
     return {"rows": rows[:fitting], "more": words["more"].format(n=more) if more else "", "open": len(rows)}
@@ -124,22 +124,28 @@ def _open(incident: Incident) -> bool:
     return incident.state is State.OPEN
 
 
-def _row(one: Incident, rule: str, configuration: Configuration, words: Words) -> dict[str, Any]:
+def _row(one: Incident, known: Rule | None, configuration: Configuration, words: Words) -> dict[str, Any]:
+    rule, promise = (one.rule, None) if known is None else (known.name, known.predicate)
     said, lang = one.verdict, words["lang"]
+    named = shown(word(INTERNAL_RULES, rule, lang), 60)
+    # Which check, or which promise of it, then the place: that is what is cut where there is no room.
+    where = [words["held"]] if one.telling is Telling.HELD else []
     if said is not None and said.code:
         what = f"{word(STAGES, said.stage, lang)}{words['colon']}{word(CODES, said.code, lang)}"
     else:
-        what = shown(word(INTERNAL_RULES, rule, lang), 60)
-    if one.subject in configuration.checks:
-        what = f"{configuration.checks[one.subject].name} · {what}"
-    if one.telling is Telling.HELD:
-        what = f"{what} · {words['held']}"
+        what = named
+    if isinstance(promise, RetrievalLimit) and what != named:
+        where.append(named)
+    elif one.subject in configuration.checks:
+        where.append(configuration.checks[one.subject].name)
+    if place := _where(one.target, configuration):
+        where.append(place)
     return {
         "id": one.id,
         "severity": one.severity.value,
         "word": words[one.severity.value],
         "title": shown(one.title, 60),
-        "where": _where(one.target, configuration),
+        "where": " · ".join(where),
         "what": what,
         "since": one.began_at,
         "hang": "",
@@ -212,21 +218,35 @@ def _retrieval(figure: SlaFigure, words: Words) -> dict[str, Any]:
         "big": newest if figure.kept else words["broken"].format(n=f"{breaches:.0f}"),
         "of": words["limit"].format(n=seconds(figure.limit, words)),
         "lines": lines,
+        "running": _running(figure, words),
     }
+
+
+def _running(figure: SlaFigure, words: Words) -> dict[str, Any]:
+    """Pictures that are waited for: ``text``, and ``since`` (UTC epoch seconds) for the age after it."""
+    since = figure.counts.get("open_since_timestamp_seconds")
+    if since is None:
+        return {}
+    return {"text": words["retrieving"].format(n=f"{figure.counts.get('open', 1):.0f}"), "since": since}
 
 
 def _conferences(figure: SlaFigure, words: Words) -> dict[str, Any]:
     counts = figure.counts
+    left, current = counts.get("left", 0), counts.get("current", 0)
+    lines = [
+        words["of_allowed"].format(n=f"{counts.get('allowed', 0):.0f}"),
+        words["left"].format(n=f"{left:.0f}") if left >= 0 else words["over"].format(n=f"{-left:.0f}"),
+    ]
+    if current:
+        lines.append(words["conferences_now"].format(n=f"{current:.0f}"))
     return {
         "kind": "conferences",
         "name": words["conferences"],
         "kept": _kept(figure),
         "big": f"{counts.get('incidents', 0):.0f} {words['times']}",
-        "of": words["of_allowed"].format(n=f"{counts.get('allowed', 0):.0f}"),
-        "lines": [
-            words["conferences_held"].format(n=f"{counts.get('conferences', 0):.0f}"),
-            words["left"].format(n=f"{counts.get('left', 0):.0f}"),
-        ],
+        "of": words["conferences_held"].format(n=f"{counts.get('conferences', 0):.0f}"),
+        "lines": lines,
+        "running": {},
     }
 
 
@@ -239,6 +259,7 @@ def _availability(figure: SlaFigure, words: Words) -> dict[str, Any]:
         "big": words["none_yet"] if figure.observed is None else _percent(figure.observed),
         "of": words[kind].format(n=_percent(figure.limit)),
         "lines": [],
+        "running": {},
     }
 
 

@@ -131,11 +131,11 @@ def test_incidents_come_by_severity_then_age() -> None:
             fleet.incident(checks[3], severity=Severity.MAJOR, age=100, telling=Telling.HELD),
         ]
     )
-    assert [(row["id"], row["what"]) for row in found["rows"]] == [
-        ("i-hall-02-tcp", "tcp · 建立连接：超时无应答"),
-        ("i-hall-04-tcp", "tcp · 建立连接：超时无应答 · 核实上级设备中"),
-        ("i-hall-03-tcp", "tcp · 建立连接：超时无应答"),
-        ("i-hall-01-tcp", "tcp · 建立连接：超时无应答"),
+    assert [(row["id"], row["what"], row["where"].partition("tcp")[0]) for row in found["rows"]] == [
+        ("i-hall-02-tcp", "建立连接：超时无应答", ""),
+        ("i-hall-04-tcp", "建立连接：超时无应答", "核实上级设备中 · "),
+        ("i-hall-03-tcp", "建立连接：超时无应答", ""),
+        ("i-hall-01-tcp", "建立连接：超时无应答", ""),
     ]
 
 
@@ -149,6 +149,38 @@ def test_what_is_suppressed_under_nothing_told_has_a_row_of_its_own() -> None:
     assert (row["title"], row["hang"]) == ("应急指挥大厅接入交换机中断", "另有 3 项因此中断，未单独告警")
 
 
+def test_what_was_told_comes_before_what_was_not() -> None:
+    told = fleet.incident(CONFIG.checks["hall-09.tcp"], severity=Severity.WARNING)
+    silent = fleet.incident(
+        CONFIG.checks["hall-01.tcp"], severity=Severity.CRITICAL, telling=Telling.SUPPRESSED, cause="hall-switch"
+    )
+    assert [row["id"] for row in rows([silent, told])["rows"]] == [told.id, "cause/hall-switch"]
+
+
+def test_pictures_that_are_waited_for_and_conferences_that_go_on_are_shown() -> None:
+    more = {"retrieval": {"open": 2.0, "open_since_timestamp_seconds": 1e9}, "conference_rate": {"current": 1.0}}
+    figures = [replace(one, counts={**one.counts, **more.get(one.kind, {})}) for one in fleet.figures()]
+    retrieval, conferences, _ = wall.promises(figures, ZH)
+    assert retrieval["running"] == {"text": "正在调取 2 处，已", "since": 1e9}
+    assert conferences["lines"][-1] == "正在保障 1 场"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0002, "1 毫秒"),
+        (0.005, "5 毫秒"),
+        (0.0996, "0.1 秒"),
+        (0.43, "0.4 秒"),
+        (9.96, "10 秒"),
+        (66.4, "66 秒"),
+        (300.0, "300 秒"),
+    ],
+)
+def test_measured_times(value: float, said: str) -> None:
+    assert text.seconds(value, ZH) == said
+
+
 def test_rows_that_do_not_fit_are_a_number() -> None:
     found = rows([fleet.incident(check, age=float(n)) for n, check in enumerate(list(CONFIG.checks.values())[:30])])
     assert len(found["rows"]) == 8
@@ -159,12 +191,12 @@ def test_the_promises() -> None:
     kept = wall.promises(fleet.figures(), ZH)
     assert [(card["name"], card["big"], card["of"], card["lines"]) for card in kept] == [
         ("图像调取", "1.8 秒", "限 300 秒", ["本月最慢 214 秒", "本月超时 0 次"]),
-        ("会议事故", "0 次", "允许 1 次", ["本月 23 场", "剩余 1 次"]),
+        ("会议事故", "0 次", "本月已保障 23 场", ["允许 1 次", "剩余 1 次"]),
         ("可用率", "99.962%", "自定目标 99.9%", []),
     ]
     broken = wall.promises(fleet.figures(breaches=2, incidents=3), ZH)
     assert [card["kept"] for card in broken] == ["no", "no", "yes"]
-    assert (broken[0]["big"], broken[1]["lines"][1]) == ("超时 2 次", "剩余 -2 次")
+    assert (broken[0]["big"], broken[1]["lines"][1]) == ("超时 2 次", "超出 2 次")
 
 
 def test_promises_before_anything_was_measured() -> None:

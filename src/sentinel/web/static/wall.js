@@ -75,7 +75,7 @@ function patchIncidents(incidents) {
     const age = element("time", "age", span(now() - row.since));
     age.dataset.since = row.since;
     const line = document.createElement("p");
-    line.append(element("bdi", "where", row.where), " ", element("bdi", "what", row.what), " ", element("span", "hang", row.hang));
+    line.append(element("bdi", "what", row.what), " ", element("bdi", "where", row.where), " ", element("span", "hang", row.hang));
     item.append(element("span", "severity", row.word), element("bdi", "title", row.title), age, line);
     return item;
   }));
@@ -89,6 +89,13 @@ function patchPromises(cards) {
     item.dataset.kind = card.kind;
     item.dataset.kept = card.kept;
     item.append(element("span", "name", card.name), element("strong", "big", card.big), element("span", "of", card.of), element("span", "lines", card.lines.join(" · ")));
+    if (card.running.text) {
+      const running = element("span", "running", `${card.running.text} `);
+      const age = element("time", "age", span(now() - card.running.since));
+      age.dataset.since = card.running.since;
+      running.append(age);
+      item.append(running);
+    }
     return item;
   }));
 }

@@ -38,8 +38,6 @@ from sentinel.engine.snapshot import Snapshot
 from sentinel.sdk.protocol import Done, Options, Protocol, Run
 from sentinel.storage.sqlite import open_store
 
-TARGET_SWEEP = 6.0
-"""Microseconds for each check of a sweep."""
 
 VALUES = {"rtt_avg_seconds": 0.001, "loss_ratio": 0.0}
 STAGES = {"echo": 0.001}
@@ -142,7 +140,7 @@ def _wheel(count: int, rounds: int) -> float:
 
 
 def main() -> int:
-    """Print the figures; 1 where the target is missed."""
+    """Print the figures; they have no peer to be compared with."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     arguments = options("engine", "What the engine costs for each check, sockets apart.")
     arguments.add_argument("--checks", type=int, default=10_000)
@@ -160,7 +158,7 @@ def main() -> int:
             pstats.Stats(profile).sort_stats("tottime").print_stats(18)
     found["wheel_and_sweep_us"] = found["wheel_us"] + found["sweep_us"]
     return finish(
-        "engine", found, {"microseconds a swept check": (found["wheel_and_sweep_us"], TARGET_SWEEP)}, given.json
+        "engine", {name.replace("_us", ", microseconds"): value for name, value in found.items()}, {}, given.json
     )
 
 

@@ -1,6 +1,6 @@
 """The scrape of 120,000 series: Sentinel's exporter beside prometheus_client's generate_latest, in one run.
 
-    .venv/bin/python bench/exposition.py [--checks 10000] [--rounds 5] [--json FILE]
+python -m bench.exposition [--checks 10000] [--rounds 5] [--json FILE]
 
 Each side writes the same 12 series for each of 10,000 checks.  Times are CPU milliseconds of this process.  The
 exporter's lines are made when a result comes, which is measured apart: it is paid once a result, not once a scrape.
@@ -8,20 +8,18 @@ exporter's lines are made when a result comes, which is measured apart: it is pa
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from bench.peers import finish, options
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.target import Check, Target
 from sentinel.engine.snapshot import CheckView, Snapshot
@@ -193,23 +191,17 @@ def measure(checks: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print the figures; 1 where the ratio to the faster of the other sides is above the target."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    """Print the figures; 1 where the ratio to either of the other sides is above the target."""
+    parser = options("exposition", "120,000 series beside generate_latest.")
     parser.add_argument("--checks", type=int, default=10_000, help="checks of 12 series each")
     parser.add_argument("--rounds", type=int, default=5, help="scrapes of each side; the median counts")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
-    arguments = parser.parse_args()
-    figures = {name: round(value, 4) for name, value in measure(arguments.checks, arguments.rounds).items()}
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<45} {value:>14,.4f}")
-    ratio = max(figures["ratio_to_labelled_gauges"], figures["ratio_to_custom_collector"])
-    verdict = "kept" if ratio <= TARGET_RATIO else "MISSED"
-    print(f"at most {TARGET_RATIO}x generate_latest: {verdict} ({ratio:.4f}x)")
-    text = json.dumps({"bench": "exposition", "target_ratio": TARGET_RATIO, "ratio": ratio, **figures})
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n", "utf-8")
-    return 0 if ratio <= TARGET_RATIO else 1
+    chosen = parser.parse_args()
+    figures = {name.replace("_", " "): round(value, 4) for name, value in measure(chosen.checks, chosen.rounds).items()}
+    ratios = {
+        "a scrape to generate_latest of labelled gauges": (figures.pop("ratio to labelled gauges"), TARGET_RATIO),
+        "a scrape to generate_latest of a custom collector": (figures.pop("ratio to custom collector"), TARGET_RATIO),
+    }
+    return finish("exposition", figures, ratios, chosen.json)
 
 
 if __name__ == "__main__":

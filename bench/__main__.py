@@ -31,9 +31,9 @@ is the figure to trust, and ratios within one run say more than milliseconds. Se
 NOTES = """\
 ## What to make of it
 
-- **ICMP beside blackbox_exporter** is measured at 15,000 echoes a second, a pace at which fping does not follow. What is
-  over the limit is the kernel's: sending and receiving one echo on loopback cost about 15 of our 36 microseconds on this
-  virtual machine (fping itself needs 28), which is half of what 0.05 of blackbox_exporter allows. At the paces of a real
+- **ICMP beside blackbox_exporter** is measured at 15,000 echoes a second, a pace at which fping does not follow. What
+  is over the limit is the kernel's: sending and receiving one echo on loopback cost about 15 of our 36 microseconds on
+  this virtual machine (fping itself needs 28), half of what 0.05 of blackbox_exporter allows. At the paces of a real
   estate the figure to look at is the one beside fping.
 - **SNMP** leaves little room: the runner costs about 19 microseconds of a GET and the look at each datagram 9.
 - **HTTPS** is OpenSSL's handshake on both sides; there is no large win to be had.

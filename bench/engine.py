@@ -38,7 +38,6 @@ from sentinel.engine.snapshot import Snapshot
 from sentinel.sdk.protocol import Done, Options, Protocol, Run
 from sentinel.storage.sqlite import open_store
 
-
 VALUES = {"rtt_avg_seconds": 0.001, "loss_ratio": 0.0}
 STAGES = {"echo": 0.001}
 

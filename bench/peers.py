@@ -54,7 +54,7 @@ def finish(name: str, figures: dict[str, Any], ratios: dict[str, tuple[float, fl
     record = {
         "bench": name,
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),  # noqa: TID251 - a label for people
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "figures": figures,
         "ratios": {key: {"measured": measured, "limit": limit} for key, (measured, limit) in ratios.items()},

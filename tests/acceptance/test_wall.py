@@ -92,7 +92,7 @@ async def test_a_change_is_seen_without_a_reload(page: Page, one: Centre) -> Non
         await expect(tile.locator(".word")).to_have_text("故障")
         await expect(page.locator(".verdict strong")).to_have_text("1 处故障")
         await expect(page.locator("#incidents .title")).to_have_text("209会议室会议终端")
-        await expect(page.locator("#incidents .what")).to_have_text("call · 建立连接：超时无应答")
+        await expect(page.locator("#incidents .what")).to_have_text("建立连接：超时无应答")
         await expect(page.locator("#incidents .age")).to_have_text("10 分")
         one.set_state("set-209.call", "up")
         one.open(fleet.ended(fleet.incident(one.configuration.checks["set-209.call"])))

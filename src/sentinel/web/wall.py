@@ -19,7 +19,11 @@ from sentinel.web.text import seconds, shown
 from sentinel.web.words import Words
 
 ROOM = 8.6
-"""Incidents that fit on the wall, one with a line about what hangs on it counted 1.3; the rest is a number."""
+"""Incidents of two lines that fit on the wall; the rest is a number."""
+LINE = 0.32
+"""What a further line takes of it."""
+WIDE = 37
+"""Latin letters that surely fit on a line; a Chinese sign is as wide as two."""
 
 _WORST_FIRST = ("down", "failing", "up", "unknown", "pending", "unobserved")
 
@@ -106,18 +110,25 @@ def incidents(configuration: Configuration, snapshot: Snapshot, words: Words) ->
         rows.append(row)
     orphans = [_orphans(cause, found, configuration, words) for cause in hanging if cause not in claimed]
     rows += sorted(orphans, key=lambda row: (-Severity(row["severity"]).rank, row["since"], row["id"]))
-    fitting = _fitting(rows)
+    waiting = any("open_since_timestamp_seconds" in figure.counts for figure in snapshot.sla)
+    fitting = _fitting(rows, ROOM - LINE if waiting else ROOM)  # the promises take a line more
     more = len(rows) - fitting
     return {"rows": rows[:fitting], "more": words["more"].format(n=more) if more else "", "open": len(rows)}
 
 
-def _fitting(rows: list[dict[str, Any]]) -> int:
+def _fitting(rows: list[dict[str, Any]], room: float) -> int:
     taken = 0.0
     for n, row in enumerate(rows):
-        taken += 1.3 if row["hang"] else 1.0
-        if taken > ROOM:
+        taken += 1.0 + LINE * (_wrapped(row) + bool(row["hang"]))
+        if taken > room:
             return n
     return len(rows)
+
+
+def _wrapped(row: dict[str, Any]) -> int:
+    """Lines that a long failure takes more: it is never cut, and what is left of the last line may not do."""
+    lines = -(-sum(2 if ord(sign) > 0x2E80 else 1 for sign in row["what"]) // WIDE)
+    return lines - 1 + bool(row["where"]) if lines > 1 else 0
 
 
 def _open(incident: Incident) -> bool:

@@ -131,7 +131,7 @@ _ENGLISH: Words = {
     "sla": "Promises",
     "retrieval": "Picture retrieval",
     "retrieval_last": "last",
-    "retrieving": "{n} waited for, since",
+    "retrieving": "{n} waited for:",
     "retrieval_max": "slowest this month",
     "breaches": "{n} over time",
     "broken": "{n} over time",

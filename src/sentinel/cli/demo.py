@@ -45,8 +45,9 @@ def demo(
 ) -> None:
     """Simulate the whole command centre on loopback, and watch it: a wall page to look at, and faults to order.
 
-    Nothing outlives it: the daemon's data goes with it, and the channels of the configuration are
-    not told. Exit codes: 0 stopped, 1 the configuration is refused, 2 it cannot run here.
+    The daemon's data goes with it, and the channels of the configuration are not told. The lab's
+    certificates and the cameras' picture stay in its state directory, for the next start.
+    Exit codes: 0 stopped, 1 the configuration is refused, 2 it cannot run here.
     """
     from sentinel.app.logs import configure
     from sentinel.cli.run import run_loop
@@ -70,7 +71,7 @@ def demo(
 
 def _invite(console: Console, stage: Stage, *, webhook: str | None, seconds: float | None) -> None:
     """Where to look, and what to try."""
-    from sentinel.lab.pings import WITHOUT
+    from sentinel.lab.pings import BLIND, WITHOUT, may_ping
 
     lab = stage.lab
     console.print()
@@ -83,6 +84,8 @@ def _invite(console: Console, stage: Stage, *, webhook: str | None, seconds: flo
         console.print("  告警 alerts      nobody is told: start with --webhook URL")
     else:
         console.print("  告警 alerts      posted to your webhook")
+    if not may_ping():
+        console.print(f"  [yellow]{escape(BLIND)}[/]")
     if not lab["pings"]:
         console.print(f"  [yellow]{escape(WITHOUT)}[/]")
     for note in lab["notes"]:

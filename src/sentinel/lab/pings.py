@@ -11,8 +11,10 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 SEARCH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -21,6 +23,19 @@ ANSWER_SECONDS: Final = 3.0
 WITHOUT: Final = (
     "pings to a broken target are answered all the same: dropping them needs root and nft (package nftables)"
 )
+
+BLIND: Final = (
+    "ping checks are unknown here: neither ping sockets (sysctl net.ipv4.ping_group_range) nor raw ones "
+    "(CAP_NET_RAW) are allowed; the daemon says so in an incident of its own"
+)
+
+
+def may_ping() -> bool:
+    """Whether this process may open an ICMP socket of either kind, as the daemon's ping does."""
+    for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM):
+        with suppress(OSError), socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP):
+            return True
+    return False
 
 
 class Pings:

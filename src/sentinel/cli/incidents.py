@@ -26,7 +26,7 @@ def incidents(
     ended: Annotated[bool, typer.Option("--all", help="Those that ended as well.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The open incidents, the newest first.
+    """The open incidents: those that people were told of first, then the newest first.
 
     Exit codes: 0 listed, 3 no daemon answers.
     """
@@ -35,26 +35,27 @@ def incidents(
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    items, now = found["items"], SystemClock().now()
+    items, now = sorted(found["items"], key=_untold), SystemClock().now()
     if not items:
         console().print("没有故障 no incidents")
         return
     shown = table(
         "故障 incident",
-        "级别 severity",
         "对象 subject",
+        "级别 severity",
         "名称 name",
         "开始 since",
         "历时 lasts",
         "通知 told",
         "根因 cause",
+        whole=2,
     )
     for one in items:
         lasted = (one["resolved_at"] or now) - one["began_at"]
         shown.add_row(
             text(one["id"]),
-            both(SEVERITIES, one["severity"]),
             text(one["subject"]),
+            both(SEVERITIES, one["severity"]),
             text(one["title"]),
             local_time(one["began_at"]),
             duration(max(0.0, lasted), ZH) + ("" if one["resolved_at"] else " 未恢复 open"),
@@ -64,6 +65,10 @@ def incidents(
     console().print(shown)
     if len(items) == MOST_LISTED:
         console().print(f"仅列出最近 only the newest {MOST_LISTED}")
+
+
+def _untold(incident: dict[str, Any]) -> bool:
+    return bool(incident["telling"] != "told")
 
 
 def explain(

@@ -46,11 +46,11 @@ def both(words: Mapping[str, Bilingual], key: str) -> str:
     return f"{found.zh} {key}" if found is not None else key
 
 
-def table(*headings: str) -> Table:
-    """A table without lines; what does not fit is folded."""
+def table(*headings: str, whole: int = 0) -> Table:
+    """A table without lines; what does not fit is folded, but for the first ``whole`` columns, which people copy."""
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
+    for place, heading in enumerate(headings):
+        made.add_column(heading, overflow="fold", no_wrap=place < whole)
     return made
 
 

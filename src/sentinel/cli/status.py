@@ -72,7 +72,9 @@ def _print(screen: Console, found: dict[str, Any]) -> None:
 
 
 def _print_checks(screen: Console, page: dict[str, Any], now: float) -> None:
-    shown = table("检查 check", "名称 name", "状态 state", "持续 for", "阶段 stage", "原因 code", "详情 detail", whole=1)
+    shown = table(
+        "检查 check", "名称 name", "状态 state", "持续 for", "阶段 stage", "原因 code", "详情 detail", whole=1
+    )
     for check in page["items"]:
         failure = (check["result"] or {}).get("failure") or {"stage": "", "code": "", "detail": ""}
         shown.add_row(

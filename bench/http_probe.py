@@ -5,19 +5,16 @@ python -m bench.http_probe [--probes N] [--json FILE]
 
 from __future__ import annotations
 
-import http.client
 import sys
 import tempfile
-import threading
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import uvloop
 
-from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
-from bench.probing import probe
+from bench.peers import accepts, finish, free_port, locate, options, running
+from bench.probing import probe, scrape
 from sentinel.protocols.http import PROTOCOL
 from tests.support.authority import Authority
 from tests.support.nginx import serve
@@ -40,32 +37,6 @@ modules:
 
 def _options(scheme: str, port: int, ca_file: Path) -> dict[str, Any]:
     return {"scheme": scheme, "port": port, "tls_ca_file": str(ca_file) if scheme == "https" else None}
-
-
-def _blackbox(pid: int, port: int, module: str, url: str, count: int) -> tuple[float, Counter[str]]:
-    """CPU seconds that blackbox_exporter uses for ``count`` probes, asked for over ``AT_ONCE`` kept connections."""
-    path = f"/probe?module={module}&target={quote(url, safe='')}"
-    outcomes: Counter[str] = Counter()
-
-    def ask(times: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        for _ in range(times):
-            connection.request("GET", path)
-            body = connection.getresponse().read()
-            outcomes["ok" if b"\nprobe_success 1\n" in body else "failed"] += 1
-        connection.close()
-
-    used = 0.0
-    for wanted in (200, count):
-        outcomes.clear()
-        began = cpu_seconds(pid)
-        threads = [threading.Thread(target=ask, args=(wanted // AT_ONCE,)) for _ in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        used = cpu_seconds(pid) - began
-    return used, outcomes
 
 
 def main() -> int:
@@ -96,7 +67,8 @@ def main() -> int:
             for module, scheme, server in (("plain", "http", plain), ("tls", "https", tls)):
                 asked = _options(scheme, server.port, authority.ca_file)
                 ours = uvloop.run(probe(PROTOCOL, asked, chosen.probes, AT_ONCE))
-                theirs = _blackbox(blackbox.pid, port, module, server.url, chosen.probes)
+                path = f"/probe?module={module}&target={quote(server.url, safe='')}"
+                theirs = scrape((blackbox.pid, port), path, b"\nprobe_success 1\n", chosen.probes, AT_ONCE)
                 for side, (used, outcomes) in (("sentinel", ours), ("blackbox", theirs)):
                     if set(outcomes) != {"ok"}:
                         sys.exit(f"http: {side} over {scheme}: {dict(outcomes)}: nothing was measured")

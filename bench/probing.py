@@ -1,13 +1,16 @@
-"""Probes through the engine's runner as fast as they come back, so many in flight."""
+"""Probes as fast as they come back, so many in flight: ours through the engine's runner, an exporter's over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.peers import cpu_seconds
 from sentinel.app.clock import SystemClock
 from sentinel.config.configuration import Limits
 from sentinel.domain.observation import Observation
@@ -64,3 +67,33 @@ async def _round(protocol: Protocol, service: object, checks: Sequence[Check], c
     await done.wait()
     await runner.stop()
     return outcomes
+
+
+def scrape(exporter: tuple[int, int], path: str, good: bytes, count: int, at_once: int) -> tuple[float, Counter[str]]:
+    """CPU seconds that an exporter (its process id and port) uses for ``count`` probes asked for at ``path``.
+
+    They are asked for over ``at_once`` kept connections, after a warm-up; an answer is good that has 200 and ``good``.
+    """
+    pid, port = exporter
+    outcomes: Counter[str] = Counter()
+
+    def ask(times: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for _ in range(times):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            outcomes["ok" if answer.status == 200 and good in body else "failed"] += 1
+        connection.close()
+
+    used = 0.0
+    for wanted in (WARM_UP, count):
+        outcomes.clear()
+        began = cpu_seconds(pid)
+        threads = [threading.Thread(target=ask, args=(wanted // at_once,)) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        used = cpu_seconds(pid) - began
+    return used, outcomes

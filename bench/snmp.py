@@ -5,21 +5,18 @@ python -m bench.snmp [--gets N] [--walks N] [--json FILE]
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import sys
 import tempfile
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
-from bench.probing import probe
+from bench.peers import accepts, finish, free_port, locate, options, running
+from bench.probing import probe, scrape
 from sentinel.protocols.snmp import PROTOCOL
 from sentinel.protocols.snmp.profile import load, shipped
 from tests.support.snmpd import Snmpd, serve
@@ -93,33 +90,6 @@ def _walk() -> dict[str, Any]:
     return {"get": [uptime], "walk": [label, *(c.oid for c in table.columns.values())], "metrics": metrics}
 
 
-def _exporter(pid: int, port: int, module: str, agent: Snmpd, count: int) -> tuple[float, Counter[str]]:
-    """CPU seconds that snmp_exporter uses for ``count`` scrapes, asked for over ``AT_ONCE`` kept connections."""
-    path = f"/snmp?module={module}&target={agent.host}:{agent.port}"
-    outcomes: Counter[str] = Counter()
-
-    def ask(times: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        for _ in range(times):
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-            outcomes["ok" if answer.status == 200 and b"\nsnmp_scrape_pdus_returned " in body else "failed"] += 1
-        connection.close()
-
-    used = 0.0
-    for wanted in (200, count):
-        outcomes.clear()
-        began = cpu_seconds(pid)
-        threads = [threading.Thread(target=ask, args=(wanted // AT_ONCE,)) for _ in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        used = cpu_seconds(pid) - began
-    return used, outcomes
-
-
 def main() -> int:
     """Measure both sides for each kind of work, alternating, and compare."""
     parser = options("snmp", __doc__ or "")
@@ -156,7 +126,8 @@ def main() -> int:
                 asked, count = {"port": agent.port, **kind.options}, kind.count // SLICES
                 for _ in range(SLICES):
                     ours = uvloop.run(probe(PROTOCOL, asked, count, AT_ONCE))
-                    theirs = _exporter(exporter.pid, port, kind.name, agent, count)
+                    path = f"/snmp?module={kind.name}&target={agent.host}:{agent.port}"
+                    theirs = scrape((exporter.pid, port), path, b"\nsnmp_scrape_pdus_returned ", count, AT_ONCE)
                     for side, (used, outcomes) in zip(SIDES, (ours, theirs), strict=True):
                         if set(outcomes) != {"ok"}:
                             sys.exit(f"snmp: {side}, {kind.name}: {dict(outcomes)}: nothing was measured")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,3 @@ class ProbeBook:
 def files(directory: Path) -> list[Path]:
     """The probe files of a directory, by name; profiles and site-local protocols lie in folders of their own."""
     return sorted(path for path in directory.glob("*.yaml") if not path.name.startswith("."))
-
-
-def by_protocol(probes: Mapping[str, Probe]) -> Mapping[str, list[str]]:
-    """The names of probes by protocol."""
-    found: dict[str, list[str]] = {}
-    for probe in probes.values():
-        found.setdefault(probe.protocol.name, []).append(probe.name)
-    return found

@@ -24,7 +24,6 @@ NOTICE: Final = "incident, seq, channel, message, created_at, status, attempts, 
 STATUS: Final = "check_id, at, state"
 RETRIEVAL: Final = "id, check_id, started_at, ended_at, shown, attempts, stage, code"
 QUICK: Final = "check_id, count, seconds, slowest, last_at, last_seconds"
-ROLLUP: Final = "check_id, at, width, ok, failed, unknown, took_sum, took_max"
 
 
 def clean(text: str) -> str:
@@ -193,7 +192,7 @@ def quick_of(row: Row) -> QuickRetrievals:
 
 
 def rollup_of(row: Row) -> RollUp:
-    """From the order of ``ROLLUP``."""
+    """In the order of the columns that ``rollups.read`` asks for."""
     return RollUp(row[0], float(row[1]), *row[2:])
 
 

@@ -23,8 +23,8 @@ from bench.peers import cpu_seconds, finish, locate, options
 from sentinel.app.clock import SystemClock
 from sentinel.domain.target import Check, Target
 from sentinel.engine.runner import measure
+from sentinel.picture.decoding import decoder_pool
 from sentinel.protocols.rtsp import PROTOCOL
-from sentinel.protocols.rtsp.decoding import decoder_pool
 from sentinel.sdk.protocol import Run
 from tests.support.gst_rtsp import GstRtsp, serve
 

@@ -10,8 +10,8 @@ import pytest
 
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
+from sentinel.picture.decoding import DecoderPool, decoder_pool
 from sentinel.protocols.rtsp import PROTOCOL
-from sentinel.protocols.rtsp.decoding import DecoderPool, decoder_pool
 from tests.support.authority import Authority
 from tests.support.fixtures import CertificateKind, StartGstRtsp, StartHostile
 from tests.support.gst_rtsp import GstRtsp

@@ -30,13 +30,14 @@ class IdleJump(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Ready files; with none, jump over `timeout`, but not while a thread still works on an answer."""
-        ready = self._real.select(0)
-        if ready or timeout == 0:  # 0: callbacks are waiting to be run
-            return ready
-        while not ready and self._busy():
-            ready = self._real.select(POLL)
-        if ready:
-            return ready
+        if timeout == 0:  # callbacks are waiting to be run
+            return self._real.select(0)
+        busy = True
+        while busy:
+            # Asked before the look at the files: what a thread leaves behind as it ends is then seen by that look.
+            busy = self._busy()
+            if ready := self._real.select(POLL if busy else 0):
+                return ready
         if timeout is None:
             return self._real.select(None)  # no timer: only a thread, a signal or a socket can go on from here
         self._advance(max(timeout, 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -34,6 +35,7 @@ class Measurement:
     stages: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     values: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     facts: Mapping[str, str] = field(default_factory=lambda: NO_FACTS)
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Observation:
     stages: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     values: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     facts: Mapping[str, str] = field(default_factory=lambda: NO_FACTS)
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def ended_at(self) -> float:

@@ -56,7 +56,7 @@ async def measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> M
         failure = _defect(error, check, protocol, run)  # something that it awaited was cancelled under its hands
     except Exception as error:  # noqa: BLE001 - whatever a protocol raises is a defect of its own
         failure = _defect(error, check, protocol, run)
-    return Measurement(clock.monotonic() - started, failure, run.stages, run.values, run.facts)
+    return Measurement(clock.monotonic() - started, failure, run.stages, run.values, run.facts, tuple(run.evidence))
 
 
 def _cancelled() -> bool:
@@ -84,6 +84,7 @@ def observe(check: Check, measurement: Measurement, *, scheduled_at: float, star
         measurement.stages,
         measurement.values,
         measurement.facts,
+        measurement.evidence,
     )
 
 

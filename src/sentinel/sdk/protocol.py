@@ -25,6 +25,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
 from sentinel.domain.target import Check, Target
@@ -83,7 +84,8 @@ class Run:
 
     ``deadline`` is on ``time.monotonic()``; the runner enforces it, a probe needs it only to pass on to a worker.
     ``service`` is what the protocol's ``service`` context manager gave.  ``memory`` survives from one run of a
-    check to its next (counters that become rates, a session); it starts empty.
+    check to its next (counters that become rates, a session); it starts empty.  ``evidence`` is kept only where the
+    result opens an incident or makes it worse.
     """
 
     deadline: float
@@ -92,6 +94,7 @@ class Run:
     stages: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    evidence: list[Evidence] = field(default_factory=list)
     current: str = "probe"
 
     @contextmanager

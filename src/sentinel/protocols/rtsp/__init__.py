@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentinel.protocols.rtsp.decoding import decoder_pool
+from sentinel.picture.decoding import decoder_pool
 from sentinel.protocols.rtsp.options import RtspOptions
 from sentinel.protocols.rtsp.probe import probe
 from sentinel.sdk.protocol import Protocol, Value

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from sentinel.domain.target import Target
-from sentinel.protocols.rtsp.decoding import DecoderPool, Overloaded, Picture, Undecodable, WorkerDied
+from sentinel.picture.decoding import DecoderPool, Overloaded, Picture, Undecodable, WorkerDied
 from sentinel.protocols.rtsp.messages import Response, RtspFailure
 from sentinel.protocols.rtsp.options import RtspOptions
 from sentinel.protocols.rtsp.reception import Reception

@@ -9,8 +9,8 @@ import pytest
 
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
+from sentinel.picture.decoding import DecoderPool, Overloaded, WorkerDied, decoder_pool
 from sentinel.protocols.rtsp import PROTOCOL
-from sentinel.protocols.rtsp.decoding import DecoderPool, Overloaded, WorkerDied, decoder_pool
 from tests.support.probing import measure, target
 from tests.unit.protocols.rtsp.camera import SDP, Answer, Camera, Request, frame, media, stream
 from tests.unit.wire.streams import encoded, nals, packets

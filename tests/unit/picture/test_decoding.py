@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.protocols.rtsp import decoder, decoding
-from sentinel.protocols.rtsp.decoding import DecoderPool, Overloaded, Picture, Undecodable, WorkerDied, decoder_pool
+from sentinel.picture import decoder, decoding
+from sentinel.picture.decoding import DecoderPool, Overloaded, Picture, Undecodable, WorkerDied, decoder_pool
 from tests.unit.wire.streams import encoded
 
 

@@ -254,7 +254,7 @@ class StreamParser:
                 connection cannot be used any more.
         """
         buffer = self._buffer
-        if buffer[:1] in {b"\r", b"\n"}:
+        if buffer and buffer[0] in b"\r\n":
             del buffer[: len(buffer) - len(buffer.lstrip(b"\r\n"))]
         if not buffer:
             return None

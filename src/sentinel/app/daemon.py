@@ -28,6 +28,7 @@ from sentinel.domain.incident import Level, Subject, Verdict
 from sentinel.domain.rule import Severity
 from sentinel.engine.announce import Announcer
 from sentinel.engine.delivery import Delivery, Outlet
+from sentinel.engine.inbox import ProtocolInbox
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.post import open_post
 from sentinel.engine.promises import LOCAL, Promises
@@ -130,6 +131,7 @@ class Daemon:
         self._clock = clock
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
+        self._inboxes: dict[str, ProtocolInbox] = {}
         self.snapshot = Snapshot()
         self.own = OwnMetrics(CollectorRegistry())
         self.exporter = Exporter(self.snapshot, catalog.protocols, self.own.registry)
@@ -185,6 +187,7 @@ class Daemon:
                 self._group = group
                 loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
                 self.scheduler.load(self.configuration.checks.values())
+                self._attach()
                 tasks = [
                     group.create_task(self.scheduler.run(), name="scheduler"),
                     group.create_task(self._tick(), name="tick"),
@@ -243,6 +246,22 @@ class Daemon:
             message = f"what the protocols need cannot be opened: {error.strerror or error}"
             raise ConfigRefused([Problem(str(self._options.config), 1, 1, message)]) from error
 
+    def _attach(self) -> None:
+        """Give each open service its protocol's inbox, and word of what there is to report on now."""
+        for name, service in self._services.items():
+            protocol = self._catalog.protocols.get(name)
+            if protocol is None or protocol.attach is None:
+                continue
+            inbox = self._inboxes.get(name)
+            if inbox is None:
+                inbox = self._inboxes[name] = ProtocolInbox(
+                    name, lambda: self.configuration.checks, self.runner.report, self.scheduler.hasten
+                )
+            try:
+                protocol.attach(service, inbox)
+            except Exception:  # its checks hear nothing then; the others must not pay for it
+                log.exception("attach.defect", protocol=name)
+
     def _swap(self, catalog: Catalog, configuration: Configuration) -> None:
         old = self.configuration
         unchanged = frozenset(
@@ -256,6 +275,7 @@ class Daemon:
         self.exporter.use(catalog.protocols)
         self.pipeline.swap(configuration)
         self.scheduler.load(configuration.checks.values(), unchanged=unchanged)
+        self._attach()
         self.delivery.reload(self.outlets())
         self.promises.hurry()
         self.own.reloads.labels("swapped").inc()

@@ -113,7 +113,7 @@ def worst(threshold: Threshold, observation: Observation) -> tuple[str, float] |
     """The value that the threshold speaks of, with its key; of several items the one closest to breaking it."""
     name = threshold.value
     if name == "took":
-        return name, observation.took
+        return None if observation.passive else (name, observation.took)
     if name.startswith("stage:"):
         seconds = observation.stages.get(name[6:])
         return None if seconds is None else (name, seconds)

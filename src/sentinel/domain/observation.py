@@ -43,7 +43,8 @@ class Observation:
     """One probe's result.
 
     ``scheduled_at`` and ``started_at`` are UTC epoch seconds (labels for people); ``took`` is seconds on the
-    monotonic clock.  ``failure`` is None exactly where the outcome is OK.
+    monotonic clock.  ``failure`` is None exactly where the outcome is OK.  ``passive``: nobody asked, the target (or
+    somebody about it) reported; ``took`` then measures nothing.
     """
 
     check: str
@@ -57,6 +58,7 @@ class Observation:
     values: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     facts: Mapping[str, str] = field(default_factory=lambda: NO_FACTS)
     evidence: tuple[Evidence, ...] = ()
+    passive: bool = False
 
     @property
     def ended_at(self) -> float:

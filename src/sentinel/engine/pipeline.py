@@ -174,7 +174,8 @@ class Pipeline:
         if watch is None:
             return  # removed while it was under way
         mono = self._follow_clock(observation.ended_at)
-        self._store.roll(observation.check, observation.started_at, observation.outcome, observation.took)
+        if not observation.passive:  # probes come at equal distances: only so is a share of results a share of time
+            self._store.roll(observation.check, observation.started_at, observation.outcome, observation.took)
         watch.note(observation, mono)
         self._snapshot.result(watch.view)
         if observation.started_at < watch.fresh_after:
@@ -282,7 +283,7 @@ class Pipeline:
         self.cases.settle(watch.subject(rule), verdict, depends, draft, patience=self._uplinks.patience(watch.check))
 
     def _note_attempt(self, watch: Watch, observation: Observation, draft: Draft) -> None:
-        if watch.retrieval_rule is None:
+        if watch.retrieval_rule is None or observation.passive:  # who reports has shown nobody a picture
             return
         episode = attempt(watch.episode, observation, new_id=self._new_id(observation.started_at))
         if episode is None:

@@ -69,7 +69,9 @@ def _defect(error: BaseException, check: Check, protocol: Protocol, run: Run) ->
     return Failure(run.current, "internal_error", type(error).__name__)
 
 
-def observe(check: Check, measurement: Measurement, *, scheduled_at: float, started_at: float) -> Observation:
+def observe(
+    check: Check, measurement: Measurement, *, scheduled_at: float, started_at: float, passive: bool = False
+) -> Observation:
     """The observation that a measurement is; times are UTC epoch seconds."""
     failure = measurement.failure
     outcome = OK if failure is None else (UNKNOWN if failure.local else FAILED)
@@ -85,6 +87,7 @@ def observe(check: Check, measurement: Measurement, *, scheduled_at: float, star
         measurement.values,
         measurement.facts,
         measurement.evidence,
+        passive,
     )
 
 
@@ -140,6 +143,17 @@ class Runner:
                 self._enter(entry, protocol)
         for name, swept in sweeps.items():
             self._sweep(self._protocols[name], swept)
+
+    def report(self, check: Check, measurement: Measurement) -> None:
+        """Take in what nobody asked for, as a result of the check."""
+        if self._stopped:
+            return
+        began = self._clock.now() - measurement.took
+        observation = observe(check, measurement, scheduled_at=began, started_at=began, passive=True)
+        try:
+            self._accept(observation)
+        except Exception:  # the peer that reported it must not pay for a defect in our judgement
+            log.exception("accept.defect", check=check.id)
 
     async def stop(self) -> None:
         """Cancel what is under way and wait until it is gone; from now on nothing is started and nothing accepted.

@@ -108,7 +108,7 @@ class Watch:
     def note(self, observation: Observation, seen: float) -> None:
         """Count a result and show it."""
         view = self.view
-        view.observation = observation
+        view.observation = _merged(view.observation, observation) if observation.passive else observation
         view.counts[observation.outcome] += 1
         if observation.failure is None:
             self.answered_at = observation.started_at
@@ -194,6 +194,16 @@ def _subject(rule: Rule, check: Check) -> Subject:
         if value:
             labels[name] = value
     return Subject(f"{rule.id}/{check.id}", rule.id, check.id, target.id, target.name, labels)
+
+
+def _merged(before: Observation | None, report: Observation) -> Observation:
+    """What is shown after a report: the last probe's timings, and what it measured where both say that all is well."""
+    if before is None:
+        return report
+    values, facts = report.values, report.facts
+    if before.failure is None is report.failure:
+        values, facts = {**before.values, **values}, {**before.facts, **facts}
+    return replace(report, took=before.took, stages=before.stages, values=values, facts=facts)
 
 
 def unseen(check: Check, at: float) -> Observation:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sys
 import time
+import typing
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -124,7 +125,32 @@ class Run:
         return max(0.0, self.deadline - time.monotonic())
 
 
+class Inbox(typing.Protocol):
+    """Where a protocol's service hands in what nobody asked for: a heartbeat, a trap, a registration.
+
+    For the loop's own thread.  What is handed in after the daemon began to stop is discarded, like any result.
+    """
+
+    def checks(self) -> Sequence[Check]:
+        """This protocol's checks as configured now, those that no vantage of ours reaches left out."""
+        ...
+
+    def report(self, check: str, measurement: Measurement) -> None:
+        """Take in a fact about the check with this id, judged, counted and shown as a probe's result is.
+
+        It is no probe: roll-ups and what is judged of ``took`` leave it out, it is no attempt to retrieve a picture,
+        and the stage timings that are shown stay the last probe's.  One a second and check is taken; of more that come
+        in that second the last, when it is over.  A check that is not this protocol's (any more) is ignored.
+        """
+        ...
+
+    def hasten(self, check: str) -> None:
+        """Have the check's probe run as soon as there is room; its regular times stay."""
+        ...
+
+
 Probe = Callable[[Target, Any, Run], Awaitable[None]]
+Attach = Callable[[Any, Inbox], None]
 Done = Callable[[Check, Measurement], None]
 Sweep = Callable[[Any, Sequence[Check], Done], None]
 Count = Callable[[Any], Mapping[str, Mapping[str, float]]]
@@ -136,6 +162,9 @@ class Protocol:
 
     ``service`` makes a resource that the daemon holds once for its whole life (a shared socket, a pool of workers):
     an async context manager whose value arrives in ``Run.service``.
+    ``attach`` gives that value its ``Inbox``: called with both when the service is open and the configuration is in
+    force, and again after each reload, which may have changed ``Inbox.checks()``.  It returns at once.  The probe of a
+    protocol that is told things looks at what its service was told, so that silence is measured as well.
     ``values_of`` adds the values that depend on the options (an SNMP profile's).
     ``sweep`` is for protocols with thousands of cheap exchanges: called with the service, all checks due in a
     tick and ``done``; returns at once; calls ``done`` exactly once for each check, at its deadline at the
@@ -151,6 +180,7 @@ class Protocol:
     probe: Probe
     values: tuple[Value, ...] = ()
     service: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    attach: Attach | None = None
     values_of: Callable[[Any], tuple[Value, ...]] | None = None
     sweep: Sweep | None = None
     counters: tuple[Counter, ...] = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.lab.faults import FAULTS
+from sentinel.lab.servers import FAULTS
 from tests.support.lab import Prober, RunningLab, environment, prober, running, start
 from tests.support.peers import SEARCH_PATH, require
 

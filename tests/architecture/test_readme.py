@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from sentinel.catalog import Catalog, discover
 from sentinel.cli.main import app
 from sentinel.config import Configuration, load
-from sentinel.lab.faults import FAULTS
+from sentinel.lab.servers import FAULTS
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE, OPERATIONS = "README.md", "README.zh-CN.md", "docs/operations.md"

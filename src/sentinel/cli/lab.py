@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sentinel.config import ConfigRefused
 from sentinel.config.starter import starter
-from sentinel.lab.faults import FAULTS
+from sentinel.lab.servers import FAULTS
 
 app = typer.Typer(
     name="lab",

@@ -7,22 +7,17 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sentinel.config import Configuration
 from sentinel.lab.addresses import network
-from sentinel.lab.agent.server import Agent
 from sentinel.lab.authority import Authority
 from sentinel.lab.block import Place
-from sentinel.lab.camera import clip
-from sentinel.lab.camera.server import Camera
 from sentinel.lab.drill import Drill, Refused
-from sentinel.lab.faults import CERT_EXPIRED, CONNECT, DOWN, PING, SNMP, SWITCH_DOWN
-from sentinel.lab.http import WebServer
-from sentinel.lab.listener import Listener
+from sentinel.lab.faults import ANSWER, CONNECT, DOWN, PING, SWITCH_DOWN
 from sentinel.lab.pings import WITHOUT, Pings
-from sentinel.lab.services import Plan, Service, plan
-from sentinel.lab.tcp import TcpService
+from sentinel.lab.services import Plan, plan
+from sentinel.lab.simulation import Ground, Server, Service
 
 Progress = Callable[[str], None]
 
@@ -34,32 +29,13 @@ class CannotListen(Exception):
     """An address or a port of the lab cannot be had; the text says which, and why."""
 
 
-class Server(Protocol):
-    """What runs behind a service; its faults may be set at any time."""
-
-    faults: frozenset[str]
-
-
 @dataclass(slots=True)
 class _Running:
-    """A service, its server, and the socket that it listens on."""
+    """A service, its server, and the faults that it shows."""
 
     service: Service
     server: Server
-    socket: Listener | Agent
-    certificate: Callable[[bool], None] | None = None
-    expired: bool = False
-
-    async def apply(self, faults: frozenset[str]) -> None:
-        """Show these faults from now on."""
-        if self.certificate is not None and (CERT_EXPIRED in faults) is not self.expired:
-            self.expired = CERT_EXPIRED in faults
-            self.certificate(self.expired)
-        self.server.faults = faults
-        if DOWN in faults and self.service.kind != "snmp":
-            await self.socket.close()
-        else:  # an agent keeps its port and is silent: a closed one would be refused, which no dead agent does
-            await self.socket.open()
+    faults: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +86,22 @@ class Centre:
         _raise_descriptor_limit(len(services) * _RESERVE)
         self.place.make()
         progress("making certificates")
-        authority = Authority(self.place.state)
-        pictures: clip.Clip | None = None
-        if any(service.kind == "rtsp" for service in services):
-            progress("making the cameras' picture")
-            pictures = await asyncio.to_thread(clip.load, self.place.state)
+        ground = Ground(Authority(self.place.state), self.place.state, time.monotonic, self.planned.notes, progress)
         progress(f"starting {len(services)} servers")
         for service in services:
-            running = self._server(service, authority, pictures)
+            server = await service.simulation.server(service, ground)
+            self._running.append(_Running(service, server))
             try:
-                await running.socket.open()
+                await server.open()
             except OSError as error:
                 raise CannotListen(f"{service} ({service.target.id}): {error.strerror or error}") from error
-            self._running.append(running)
         await self.pings.open()
 
     async def close(self) -> None:
         """Stop everything, and leave nothing behind."""
         await self.pings.close()
         for running in self._running:
-            await running.socket.close()
+            await running.server.close()
         self._running.clear()
 
     async def break_(self, target: str, fault: str) -> Outcome:
@@ -141,7 +113,7 @@ class Centre:
         async with self._order:
             before = self._shown
             self.drill.break_(target, fault)
-            if fault == DOWN and not self.pings.able and self.drill.abilities[target].isdisjoint((CONNECT, SNMP)):
+            if fault == DOWN and not self.pings.able and self.drill.abilities[target].isdisjoint((CONNECT, ANSWER)):
                 self.drill.heal(target)
                 raise Refused(f"{target} is only ever pinged, and {WITHOUT}")
             notes = await self._show()
@@ -187,8 +159,9 @@ class Centre:
         effective = self.drill.all_effective()
         for running in self._running:
             faults = frozenset[str]().union(*(effective.get(owner, frozenset()) for owner in running.service.owners))
-            if faults != running.server.faults:
-                await running.apply(faults)
+            if faults != running.faults:
+                running.faults = faults
+                await running.server.show(faults)
         down = [target for target, faults in effective.items() if DOWN in faults]
         pinged = [target for target in down if PING in self.drill.abilities[target]]
         self._shown = effective
@@ -199,30 +172,6 @@ class Centre:
     def _changed(self, before: dict[str, frozenset[str]]) -> tuple[str, ...]:
         targets = self.configuration.targets
         return tuple(each for each in targets if self._shown.get(each) != before.get(each))
-
-    def _server(self, service: Service, authority: Authority, pictures: clip.Clip | None) -> _Running:
-        notes = self.planned.notes
-        if service.kind == "snmp":
-            agent = Agent(service, notes, time.monotonic)
-            return _Running(service, agent, agent)
-        server: WebServer | TcpService | Camera
-        if service.kind == "http":
-            server = WebServer(service, notes)
-        elif service.kind == "tcp":
-            server = TcpService(service, notes)
-        elif pictures is not None:
-            server = Camera(service, pictures)
-        else:
-            raise AssertionError
-        context = authority.context(service.names) if service.tls else None
-        listener = Listener(service.address, service.port, server.serve, tls=context)
-        if context is None:
-            return _Running(service, server, listener)
-
-        def certificate(expired: bool) -> None:  # noqa: FBT001 - the signature of _Running.certificate
-            authority.show(context, service.names, expired=expired)
-
-        return _Running(service, server, listener, certificate)
 
 
 def _raise_descriptor_limit(wanted: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from sentinel.config.problems import did_you_mean
 from sentinel.domain.target import Target
-from sentinel.lab.faults import DOWN, FAULTS, PARENT, SWITCH_DOWN, fitting
+from sentinel.lab.faults import DOWN, PARENT, SWITCH_DOWN, fitting
+from sentinel.lab.servers import FAULTS
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -43,7 +44,7 @@ class Drill:
         self._known(target)
         if fault not in FAULTS:
             raise Refused(f"no fault `{fault[:80]}`{did_you_mean(fault, FAULTS)}")
-        fits = fitting(self.abilities[target])
+        fits = fitting(self.abilities[target], FAULTS)
         if fault not in fits:
             instead = f"what fits: {', '.join(fits)}" if fits else "nothing does: the lab simulates none of its checks"
             raise Refused(f"`{fault}` does not fit {target}; {instead}")

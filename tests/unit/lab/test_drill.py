@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from sentinel.domain.target import Target
 from sentinel.lab.drill import Drill, Refused
-from sentinel.lab.faults import CONNECT, DOWN, FAULTS, HTTP, SNMP, SWITCH_DOWN, TALK, fitting
+from sentinel.lab.faults import ANSWER, CONNECT, DOWN, SWITCH_DOWN, TALK, fitting
+from sentinel.lab.servers import FAULTS
 
 
 def target(name: str, *parents: str) -> Target:
@@ -22,7 +23,9 @@ def drill() -> Drill:
         target("b", "single"),
         target("alone"),
     ]
-    able = {each.id: frozenset({SNMP} if "core" in each.id else {CONNECT, TALK, HTTP}) for each in targets}
+    able = {
+        each.id: frozenset({ANSWER, TALK, "snmp"} if "core" in each.id else {CONNECT, TALK, "http"}) for each in targets
+    }
     return Drill.over({each.id: each for each in targets}, able)
 
 
@@ -71,7 +74,7 @@ def test_what_is_only_cut_off_cannot_be_healed() -> None:
     [
         ("aloe", DOWN, "did you mean `alone`"),
         ("a", "http-50", "did you mean `http-500`"),
-        ("core-1", "http-500", "what fits: down, slow, snmp-silent, switch-down"),
+        ("core-1", "http-500", "what fits: down, slow, switch-down, snmp-silent"),
         ("a", SWITCH_DOWN, "what fits: down, slow, http-500"),
     ],
 )
@@ -89,8 +92,8 @@ def test_a_target_that_is_not_simulated_fits_nothing() -> None:
 
 def test_every_fault_fits_something() -> None:
     every = {ability for fault in FAULTS.values() for ability in fault.needs}
-    assert set(fitting(every)) == set(FAULTS)
-    assert fitting(()) == ()
+    assert set(fitting(every, FAULTS)) == set(FAULTS)
+    assert fitting((), FAULTS) == ()
 
 
 @given(st.lists(st.sampled_from(["core-1", "core-2", "both", "single"]), unique=True))

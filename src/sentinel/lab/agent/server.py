@@ -24,7 +24,7 @@ from sentinel.lab.agent.ber import (
 from sentinel.lab.agent.device import EXAMPLE_ENTERPRISE, device
 from sentinel.lab.agent.security import Keys, NotDecrypted, User
 from sentinel.lab.faults import DOWN, SLOW, SNMP_SILENT
-from sentinel.lab.services import Service
+from sentinel.lab.simulation import Service
 
 _V2C, _V3, _USM = 1, 3, 3
 _AUTH, _PRIVACY, _REPORTABLE = 1, 2, 4
@@ -108,6 +108,10 @@ class Agent(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+
+    async def show(self, faults: frozenset[str]) -> None:
+        """Have these faults from now on; one that is down keeps its port and is silent, as a dead agent is."""
+        self.faults = faults
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Answer a request; what is none is dropped, as agents do (RFC 3412, 4.2.1)."""

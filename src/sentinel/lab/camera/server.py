@@ -15,7 +15,7 @@ from sentinel.lab.camera.clip import Clip
 from sentinel.lab.camera.playing import PAYLOAD_TYPE, Playing, Send, UdpPair, over_connection
 from sentinel.lab.camera.requests import BadRequest, Door, Request, answer, read
 from sentinel.lab.faults import NO_PACKETS, RTSP_HANG, RTSP_UNAUTHORIZED, SLOW
-from sentinel.lab.services import Service
+from sentinel.lab.simulation import Service
 
 METHODS: Final = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, SET_PARAMETER, TEARDOWN"
 SESSION_SECONDS: Final = 60

@@ -6,8 +6,9 @@ import asyncio
 from typing import Final
 
 from sentinel.lab.examples import NoExample, text_for
-from sentinel.lab.faults import SLOW
-from sentinel.lab.services import Service
+from sentinel.lab.faults import SLOW, TALK
+from sentinel.lab.serving import OverTcp
+from sentinel.lab.simulation import Ground, Service, Simulation
 from sentinel.sdk.patterns import Pattern
 
 IDLE_SECONDS: Final = 60.0
@@ -58,3 +59,15 @@ class TcpService:
             await asyncio.sleep(self._late)
         writer.write(text)
         await writer.drain()
+
+
+async def _server(service: Service, ground: Ground) -> OverTcp:
+    return OverTcp(service, TcpService(service, ground.notes), ground.authority)
+
+
+def _abilities(service: Service) -> frozenset[str]:
+    says = any(check.options.banner or check.options.awaited for check in service.own)
+    return frozenset({TALK} if says else ())
+
+
+SIMULATION = Simulation(("tcp",), _server, abilities=_abilities, rank=0)

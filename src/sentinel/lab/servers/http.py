@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from sentinel.domain.target import Check
 from sentinel.lab.examples import NoExample, document_for, text_for
-from sentinel.lab.faults import HTTP_500, SLOW
-from sentinel.lab.services import Service
+from sentinel.lab.faults import SLOW, TALK, Fault
+from sentinel.lab.serving import OverTcp
+from sentinel.lab.simulation import Ground, Place, Service, Simulation
+
+HTTP_500: Final = "http-500"
 
 IDLE_SECONDS: Final = 30.0
 MAX_HEAD: Final = 32_768
@@ -200,3 +203,23 @@ def _write(writer: asyncio.StreamWriter, request: _Request, page: Page) -> None:
     writer.write(f"HTTP/1.1 {page.status} {reason}\r\n{head}\r\n".encode("latin-1", "replace"))
     if not empty and request.method != "HEAD":
         writer.write(body)
+
+
+async def _server(service: Service, ground: Ground) -> OverTcp:
+    return OverTcp(service, WebServer(service, ground.notes), ground.authority)
+
+
+def _place(check: Check) -> Place:
+    options = check.options
+    return "tcp", int(options.port_of(options.scheme))
+
+
+SIMULATION = Simulation(
+    ("http",),
+    _server,
+    place=_place,
+    tls=lambda check: bool(check.options.scheme == "https"),
+    abilities=lambda _: frozenset({TALK, "http"}),
+    rank=20,
+    faults=(Fault(HTTP_500, "Every page is answered with status 500.", "web pages", frozenset({"http"})),),
+)

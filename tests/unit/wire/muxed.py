@@ -15,7 +15,7 @@ def muxed(encoder: str, container: str) -> bytes:
     target = io.BytesIO()
     with av.open(target, "w", format=container) as output:
         stream = output.add_stream("h264" if encoder == "libx264" else "hevc", rate=25)
-        stream.width, stream.height = 160, 96  # type: ignore[attr-defined]  # of a video stream
+        stream.width, stream.height = 160, 96
         stream.time_base = Fraction(1, 25)
         for number, unit in enumerate(encoded(encoder)):
             packet = av.Packet(unit)

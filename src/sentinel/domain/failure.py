@@ -15,11 +15,14 @@ STAGES: dict[str, str] = {
     "prepare": "preparing the probe on this host: options, secrets, sockets, workers",
     "resolve": "resolving the name",
     "echo": "ICMP echo request and reply",
+    "tunnel": "reaching the SSH bastion through which the target's zone is probed",
     "connect": "opening the connection",
     "tls": "TLS handshake and verification of the certificate",
     "send": "sending the request",
     "banner": "waiting for the greeting",
+    "key_exchange": "SSH key exchange and verification of the host's key",
     "login": "authentication",
+    "channel": "opening a session on the SSH connection",
     "exchange": "request and answer",
     "first_byte": "waiting for the first byte of the answer",
     "transfer": "reading the rest of the answer",
@@ -57,6 +60,7 @@ CODES: dict[str, str] = {
     "mismatch": "the content is not what is expected",
     "unsupported": "the peer does not offer what the check needs",
     "busy": "the peer has no place left for us",
+    "host_key_changed": "the host shows another SSH key than the one that is pinned",
     "tls_expired": "the certificate's time is over",
     "tls_not_yet_valid": "the certificate's time has not begun",
     "tls_wrong_name": "the certificate is for another name",
@@ -68,6 +72,7 @@ CODES: dict[str, str] = {
     "undecodable": "the key frame could not be decoded",
     # Ours: outcome UNKNOWN, never held against the target.
     "no_vantage": "no vantage reaches the target's zone",
+    "no_tunnel": "the SSH bastion on the way to the target does not carry us",
     "no_privilege": "this host does not let the daemon do that",
     "no_route": "this host has no way out to that network",
     "no_resource": "this host has no descriptor, memory or port left",
@@ -81,6 +86,7 @@ CODES: dict[str, str] = {
 LOCAL_CODES = frozenset(
     {
         "no_vantage",
+        "no_tunnel",
         "no_privilege",
         "no_route",
         "no_resource",

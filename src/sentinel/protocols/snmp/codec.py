@@ -25,10 +25,7 @@ from sentinel.protocols.snmp.answers import AgentError
 from sentinel.protocols.snmp.credentials import Credentials
 from sentinel.protocols.snmp.datagram import LARGEST
 
-__all__ = ["NOTHING", "NOT_OURS", "Codec", "GetIter", "Raw", "Tube"]
-
-Raw = str | bytes | int | float | None
-"""A decoded value: gufo keeps no SNMP type; OCTET STRING and Opaque are bytes, OBJECT IDENTIFIER and IpAddress str."""
+__all__ = ["NOTHING", "NOT_OURS", "Codec", "GetIter", "Tube"]
 
 T = TypeVar("T")
 NOT_OURS = object()

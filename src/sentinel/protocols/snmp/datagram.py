@@ -11,12 +11,20 @@ BER: X.690 section 8; SNMPv2 PDUs: RFC 3416 section 3; v3 messages: RFC 3412 sec
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 LARGEST = 4080
 """Bytes of the largest datagram that the decoder can take."""
 
-_INTEGER, _OCTETS, _OID, _SEQUENCE = 0x02, 0x04, 0x06, 0x30
+Raw = str | bytes | int | float | None
+"""A decoded value: no SNMP type is kept; OCTET STRING and Opaque are bytes, OBJECT IDENTIFIER and IpAddress str."""
+
+NO_NAMES: Mapping[bytes, str] = MappingProxyType({})
+
+_INTEGER, _OCTETS, _NULL, _OID, _SEQUENCE, _ADDRESS = 0x02, 0x04, 0x05, 0x06, 0x30, 0x40
+_UNSIGNED = frozenset({0x41, 0x42, 0x43, 0x46, 0x47})
 _RESPONSE, _REPORT = 0xA2, 0xA8
 
 # Lengths that a value of each type may have; a type that is not here is refused (SMIv2 has no other: RFC 2578).
@@ -88,8 +96,13 @@ def request_number(data: bytes) -> int:
     return _integer(data, at, end)[0]
 
 
-def read_v2c(data: bytes, community: bytes) -> Reply | None:
+def read_v2c(
+    data: bytes, community: bytes, names: Mapping[bytes, str] = NO_NAMES, values: dict[str, Raw] | None = None
+) -> Reply | None:
     """A v2c answer; None where it bears another community, so that it is not for us.
+
+    ``values`` takes the values of those variables whose encoded OIDs are in ``names``, under the names there; one that
+    the agent does not have (RFC 3416 section 4.2.1) is left out.
 
     Raises:
         MalformedError: it is no SNMPv2c message.
@@ -103,7 +116,7 @@ def read_v2c(data: bytes, community: bytes) -> Reply | None:
     start, stop = _inside(data, at, end, _OCTETS)
     if data[start:stop] != community:
         return None
-    return _pdu(data, stop, end)
+    return _pdu(data, stop, end, names, values)
 
 
 def read_v3(data: bytes, key: Key | None) -> Reply | None:
@@ -170,7 +183,9 @@ def _genuine(data: bytes, digest: tuple[int, int], key: Key) -> bool:
     return hmac.compare_digest(hmac.digest(key.secret, blank, name)[:length], data[start:stop])
 
 
-def _pdu(data: bytes, at: int, end: int) -> Reply:
+def _pdu(
+    data: bytes, at: int, end: int, names: Mapping[bytes, str] = NO_NAMES, values: dict[str, Raw] | None = None
+) -> Reply:
     tag, at, stop = _header(data, at, end)
     if tag not in {_RESPONSE, _REPORT}:
         raise MalformedError(f"a PDU of type {tag:#x}")
@@ -182,12 +197,14 @@ def _pdu(data: bytes, at: int, end: int) -> Reply:
     first, last = _inside(data, at, stop, _SEQUENCE)
     if last != stop:
         raise MalformedError("bytes after the variables")
-    _variables(data, first, last)
+    _variables(data, first, last, names, values)
     report = _report(data, first, last) if tag == _REPORT else 0
     return Reply(number, status, index, report)
 
 
-def _variables(data: bytes, at: int, end: int) -> None:
+def _variables(
+    data: bytes, at: int, end: int, names: Mapping[bytes, str] = NO_NAMES, values: dict[str, Raw] | None = None
+) -> None:
     while at < end:
         # The common case without a call: three headers of two bytes, as nearly every variable has them.
         if end - at >= 6 and data[at] == _SEQUENCE and not (data[at + 1] | data[at + 3]) & 0x80:
@@ -203,6 +220,35 @@ def _variables(data: bytes, at: int, end: int) -> None:
         least, most = _LENGTHS.get(tag, (1, 0))
         if not least <= at - start <= most or at != stop:
             raise MalformedError(f"a value of type {tag:#x} and {at - start} bytes")
+        if values is not None and tag < 0x80:
+            name = names.get(data[oid:value])
+            if name is not None:
+                values[name] = _value(tag, data[start:at])
+
+
+def _value(tag: int, content: bytes) -> Raw:
+    """As the decoder gives it: numbers, bytes, and OIDs and addresses as text."""
+    if tag in _UNSIGNED:
+        return int.from_bytes(content, "big")
+    if tag == _INTEGER:
+        return int.from_bytes(content, "big", signed=True)
+    if tag == _OID:
+        return dotted(content)
+    if tag == _ADDRESS:
+        return ".".join(map(str, content))
+    return None if tag == _NULL else content
+
+
+def dotted(content: bytes) -> str:
+    """An encoded OID in numbers with dots (X.690 section 8.19)."""
+    parts, number = [], 0
+    for byte in content:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            parts.append(number)
+            number = 0
+    first = min(parts[0] // 40, 2)
+    return ".".join(map(str, (first, parts[0] - 40 * first, *parts[1:])))
 
 
 def _report(data: bytes, at: int, end: int) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from sentinel.domain.target import Target
 from sentinel.protocols.snmp.answers import AgentError
-from sentinel.protocols.snmp.codec import Raw
 from sentinel.protocols.snmp.credentials import Credentials
+from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.options import VALUES, Expect, Plan, SnmpOptions, values_of
 from sentinel.protocols.snmp.pool import Pool, PoolFullError, sessions
 from sentinel.protocols.snmp.profile import Metric

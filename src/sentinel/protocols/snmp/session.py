@@ -18,9 +18,10 @@ from sentinel.protocols.snmp.answers import (
     TooLargeError,
     judge,
 )
-from sentinel.protocols.snmp.codec import NOT_OURS, Codec, GetIter, Raw, Tube
+from sentinel.protocols.snmp.codec import NOT_OURS, Codec, GetIter, Tube
 from sentinel.protocols.snmp.credentials import Credentials
-from sentinel.protocols.snmp.datagram import LARGEST, Key, MalformedError, Reply, read_v2c, read_v3, request_number
+from sentinel.protocols.snmp.datagram import LARGEST, Key, MalformedError, Raw, Reply, read_v2c, read_v3, request_number
+from sentinel.protocols.snmp.question import Question, question
 
 STALE_SECONDS = 120.0
 """An agent refuses a message whose time is 150 s off (RFC 3414 section 2.2.3); the codec's clock stands still."""
@@ -149,6 +150,8 @@ class Session:
             AgentError: see ``answers.judge``.
             OSError: ``ECONNREFUSED`` where nobody listens.
         """
+        if self._credentials.version == "v2c":
+            return await self._get_v2c(question(self._community, tuple(oids)), patience)
         asked = list(oids)
 
         async def ask(within: float | None) -> dict[str, Raw]:
@@ -158,6 +161,32 @@ class Session:
 
         values: dict[str, Raw] = await self._renewing(ask, patience)
         return values
+
+    async def _get_v2c(self, asked: Question, patience: Patience) -> dict[str, Raw]:
+        """The values, without the decoder; attempts as in ``_attempts``."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(patience.attempts, 0, -1):
+            number, request = asked.datagram()
+            timer = loop.call_later(patience.resend_after, self._give_up) if attempt > 1 else None
+            try:
+                self._send(loop, request)
+                while True:
+                    await self._readable(loop)
+                    data = self._datagram()
+                    try:
+                        reply, values = asked.read(data) if data else (None, {})
+                    except MalformedError as error:
+                        raise AgentError("protocol_error", str(error)) from error
+                    if reply is not None and reply.number == number:
+                        judge(reply)
+                        return values
+            except TimeoutError:
+                if attempt == 1:
+                    raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        raise AssertionError  # the last attempt ends with a value or an exception
 
     async def bulk(self, cursor: GetIter, patience: Patience) -> tuple[list[tuple[str, Raw]], bool]:
         """The next rows under the cursor's OID, and whether there may be more after them.
@@ -215,11 +244,9 @@ class Session:
         loop = asyncio.get_running_loop()
         timer = None if within is None else loop.call_later(within, self._give_up)
         try:
-            self._arm(loop)
             request = self._codec.encode(send)
             number = request_number(request)
-            with suppress(BlockingIOError):  # no room in the send buffer: as good as lost on the way, and sent again
-                self._socket.send(request)
+            self._send(loop, request)
             while True:
                 await self._readable(loop)
                 reply, data = self._next()
@@ -243,6 +270,11 @@ class Session:
                 timer.cancel()
             if not whole and self._credentials.version == "v3":
                 self.fit = False
+
+    def _send(self, loop: asyncio.AbstractEventLoop, request: bytes) -> None:
+        self._arm(loop)
+        with suppress(BlockingIOError):  # no room in the send buffer: as good as lost on the way, and sent again
+            self._socket.send(request)
 
     def _drain(self) -> None:
         """Throw away what came after the last request was given up: late answers, and an old ICMP error."""
@@ -285,14 +317,21 @@ class Session:
 
     def _next(self) -> tuple[Reply | None, bytes]:
         """The next datagram and what it says of itself; None where it is none of ours."""
-        try:
-            data = self._socket.recv(LARGEST + 1)
-        except BlockingIOError:
-            return None, b""
-        if len(data) > LARGEST:
-            raise TooLargeError(f"an answer of more than {LARGEST} bytes")
+        data = self._datagram()
+        if not data:
+            return None, data
         try:
             v3 = self._credentials.version == "v3"
             return (read_v3(data, self._key) if v3 else read_v2c(data, self._community)), data
         except MalformedError as error:
             raise AgentError("protocol_error", str(error)) from error
+
+    def _datagram(self) -> bytes:
+        """The next datagram; empty where there is none."""
+        try:
+            data = self._socket.recv(LARGEST + 1)
+        except BlockingIOError:
+            return b""
+        if len(data) > LARGEST:
+            raise TooLargeError(f"an answer of more than {LARGEST} bytes")
+        return data

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from statistics import fmean
 
 from sentinel.protocols.snmp.answers import AgentError, TooLargeError
-from sentinel.protocols.snmp.codec import GetIter, Raw
+from sentinel.protocols.snmp.codec import GetIter
+from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.options import SnmpOptions
 from sentinel.protocols.snmp.profile import Column, Table
 from sentinel.protocols.snmp.rates import Counters

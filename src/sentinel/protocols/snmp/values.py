@@ -6,7 +6,7 @@ import math
 import re
 import struct
 
-from sentinel.protocols.snmp.codec import Raw
+from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import BITS, Counters
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sentinel.protocols.snmp import datagram
-from sentinel.protocols.snmp.codec import Codec, Tube
+from sentinel.protocols.snmp.codec import Codec, GetIter, Tube
 from sentinel.protocols.snmp.credentials import Credentials, master_key
 from sentinel.protocols.snmp.session import Patience, Session
 from tests.unit.protocols.snmp import ber
@@ -38,7 +38,8 @@ async def test_the_answer_to_another_request_does_not_reach_the_decoder(monkeypa
     tube = Tube()
     async with ber.agent(strange_then_right) as agent:
         session = Session("127.0.0.1", agent.port, Credentials("v2c", "public"), tube)
-        assert await session.get([UPTIME], ONCE) == {UPTIME: 7}
+        rows, _ = await session.bulk(GetIter("1.3.6.1.2.1.1", 5), ONCE)
+        assert rows == [(UPTIME, 7)]
         session.close()
     tube.close()
     assert len(decoded) == 1

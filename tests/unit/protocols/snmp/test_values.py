@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.protocols.snmp.codec import Raw
+from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import Counters
 from sentinel.protocols.snmp.table import placed

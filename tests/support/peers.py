@@ -85,6 +85,7 @@ PEERS = {
         Peer("snmp_exporter", "prometheus-snmp-exporter", ("prometheus-snmp-exporter",)),
         Peer("snmpd", "snmpd", ("snmpd",)),
         Peer("snmpget", "snmpget", ("snmp",)),
+        Peer("sshd", "sshd", ("openssh-server",)),
         Peer("strace", "strace", ("strace",)),
         Peer("systemd-analyze", "systemd-analyze", ("systemd",)),
     )

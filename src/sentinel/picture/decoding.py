@@ -8,18 +8,21 @@ import json
 import signal
 import struct
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 WORKERS: Final = 2
 MAX_ANSWER: Final = 4_096
+MAX_JPEG: Final = 64 * 1024
+MAX_TRACES: Final = 16 * 1024
 _LAST_BREATH = 0.5
 
 # The same as in decoder.py, which the daemon does not import: that would load the codecs here.
-_REQUEST = struct.Struct("!BI")
-_ANSWER = struct.Struct("!I")
+_REQUEST = struct.Struct("!BII")
+_ANSWER = struct.Struct("!III")
 _PROGRAM = Path(__file__).with_name("decoder.py")
 _NUMBERS = {"H.264": 1, "H.265": 2, "MJPEG": 3}
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
@@ -47,8 +50,21 @@ class Picture:
     profile: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a decoding process says of the last picture: not to be trusted further than its types go.
+
+    ``traces`` are for the next comparison, empty where nothing can be compared; ``jpeg`` is a file, or empty.
+    """
+
+    picture: Picture
+    values: Mapping[str, float] = field(default_factory=dict)
+    traces: bytes = b""
+    jpeg: bytes = b""
+
+
 class DecoderPool:
-    """At most ``size`` processes; each decodes one picture at a time."""
+    """At most ``size`` processes; each is busy with one request at a time."""
 
     def __init__(self, size: int = WORKERS) -> None:
         self._idle: list[_Worker] = []
@@ -67,16 +83,25 @@ class DecoderPool:
                     self._idle.append(await self._start())
 
     async def decode(self, codec: str, data: bytes, seconds: float) -> Picture:
-        """Decode one key frame of ``codec`` (H.264, H.265 or MJPEG) within that many seconds.
+        """Decode one key frame of ``codec`` and measure nothing; raises as ``examine`` does."""
+        return (await self.examine(codec, [data], {}, b"", seconds)).picture
+
+    async def examine(
+        self, codec: str, shots: Sequence[bytes], settings: Mapping[str, Any], traces: bytes, seconds: float
+    ) -> Answer:
+        """Decode pictures of ``codec`` (H.264, H.265 or MJPEG) and measure them, within that many seconds.
+
+        ``settings`` are those of decoder.py; without any nothing is measured.  ``traces`` are an earlier answer's.
 
         Raises:
-            Undecodable: it is no picture.
+            Undecodable: there is no picture in it.
             WorkerDied: the process ended, and so did the next, not by a crash of the decoder.
             Overloaded: all processes were busy all the time.
             TimeoutError: the decoder did not end; its process has been killed.
         """
         if seconds <= 0:
             raise TimeoutError  # nothing is asked of a process that would have to be killed at once
+        request = _request(codec, shots, settings, traces)
         ends = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(ends):
@@ -86,10 +111,10 @@ class DecoderPool:
         try:
             async with asyncio.timeout_at(ends):
                 try:
-                    return await self._decode(codec, data)
+                    return await self._examine(request)
                 except WorkerDied:
                     # Its end may have nothing to do with these bytes: the next process tells.
-                    return await self._decode(codec, data)
+                    return await self._examine(request)
         except _Crashed as crash:
             raise Undecodable(f"the decoder crashed on it: {crash}") from crash
         finally:
@@ -106,10 +131,10 @@ class DecoderPool:
         """The ids of the processes that run."""
         return [worker.process.pid for worker in self._alive]
 
-    async def _decode(self, codec: str, data: bytes) -> Picture:
+    async def _examine(self, request: Sequence[bytes]) -> Answer:
         worker = self._take() or await self._start()
         try:
-            answer = await worker.ask(_NUMBERS[codec], data)
+            said, traces, jpeg = await worker.ask(request)
         except BaseException as error:
             # Also where the deadline struck: its answer would come to the next request.
             if not _is_death(error):
@@ -118,9 +143,9 @@ class DecoderPool:
             await self._bury(worker)
             raise _death(worker.process) from error
         self._idle.append(worker)
-        if "error" in answer:
-            raise Undecodable(str(answer["error"])[:200])
-        return _picture(answer)
+        if "error" in said:
+            raise Undecodable(str(said["error"])[:200])
+        return Answer(_picture(said), _values(said), traces, jpeg)
 
     def _take(self) -> _Worker | None:
         return self._idle.pop() if self._idle else None
@@ -178,21 +203,27 @@ class _Worker:
         self.process = process
         self._stdin, self._stdout = process.stdin, process.stdout
 
-    async def ask(self, number: int, data: bytes) -> dict[str, object]:
-        self._stdin.write(_REQUEST.pack(number, len(data)))
-        self._stdin.write(data)
+    async def ask(self, request: Sequence[bytes]) -> tuple[dict[str, object], bytes, bytes]:
+        self._stdin.writelines(request)
         await self._stdin.drain()
         return await self.answer()
 
-    async def answer(self) -> dict[str, object]:
+    async def answer(self) -> tuple[dict[str, object], bytes, bytes]:
         # The process may have been taken over by what it decoded: its answer is not trusted.
-        (length,) = _ANSWER.unpack(await self._stdout.readexactly(_ANSWER.size))
-        if length > MAX_ANSWER:
+        lengths = _ANSWER.unpack(await self._stdout.readexactly(_ANSWER.size))
+        if any(length > limit for length, limit in zip(lengths, (MAX_ANSWER, MAX_TRACES, MAX_JPEG), strict=True)):
             raise ValueError("an answer that is too long")
-        answer = json.loads(await self._stdout.readexactly(length))
+        said, traces, jpeg = [await self._stdout.readexactly(length) for length in lengths]
+        answer = json.loads(said)
         if not isinstance(answer, dict):
             raise ValueError("an answer that is no object")  # noqa: TRY004 - it is bad data, not our caller's mistake
-        return answer
+        return answer, traces, jpeg
+
+
+def _request(codec: str, shots: Sequence[bytes], settings: Mapping[str, Any], traces: bytes) -> list[bytes]:
+    lengths = [len(shot) for shot in shots]
+    head = json.dumps({**settings, "shots": lengths, "traces": len(traces)}).encode()
+    return [_REQUEST.pack(_NUMBERS[codec], len(head), len(traces) + sum(lengths)), head, traces, *shots]
 
 
 def _is_death(error: BaseException) -> bool:
@@ -217,11 +248,35 @@ def _picture(answer: dict[str, object]) -> Picture:
     return Picture(width, height, str(answer.get("format", ""))[:40], str(answer.get("profile", ""))[:60])
 
 
+def _values(answer: dict[str, object]) -> dict[str, float]:
+    values = answer.get("values")
+    if not isinstance(values, dict):
+        return {}
+    return {str(name): float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+
+@dataclass(slots=True)
+class _Shared:
+    pool: DecoderPool
+    holders: int = 0
+
+
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
 @contextlib.asynccontextmanager
 async def decoder_pool() -> AsyncIterator[DecoderPool]:
-    """The service of the protocol: one pool for the daemon's life."""
-    pool = DecoderPool()
+    """The service of protocols that fetch pictures: one pool for all that hold it under the same event loop.
+
+    Its processes are killed when the last one lets go of it.
+    """
+    loop = asyncio.get_running_loop()
+    shared = _pools.setdefault(loop, _Shared(DecoderPool()))
+    shared.holders += 1
     try:
-        yield pool
+        yield shared.pool
     finally:
-        await pool.close()
+        shared.holders -= 1
+        if not shared.holders:
+            del _pools[loop]
+            await shared.pool.close()

@@ -26,7 +26,10 @@ def program(tmp_path: Path, text: str) -> Path:
     """A process that speaks as the decoder does, up to a point."""
     path = tmp_path / "program.py"
     path.write_text(
-        f"import os, signal, sys, time\ndef say(text):\n    os.write(1, len(text).to_bytes(4, 'big') + text)\n{text}\n"
+        "import os, signal, sys, time\n"
+        "def say(text, traces=b'', jpeg=b''):\n"
+        "    lengths = b''.join(len(one).to_bytes(4, 'big') for one in (text, traces, jpeg))\n"
+        f"    os.write(1, lengths + text + traces + jpeg)\n{text}\n"
     )
     return path
 
@@ -88,6 +91,14 @@ async def test_no_time_left_costs_no_process(pool: DecoderPool) -> None:
     with pytest.raises(TimeoutError):
         await pool.decode("MJPEG", encoded("mjpeg")[0], 0.0)
     assert pool.processes == before
+
+
+async def test_all_who_ask_under_one_loop_share_a_pool(pool: DecoderPool) -> None:
+    async with decoder_pool() as second:
+        await second.prepare()
+    assert second is pool
+    [process] = pool.processes
+    os.kill(process, 0)  # it goes on for who still holds it
 
 
 async def test_nothing_is_left_after_the_end() -> None:
@@ -178,12 +189,14 @@ async def test_the_process_is_confined(pool: DecoderPool) -> None:
     ],
 )
 def test_what_the_decoder_says(codec: str, data: bytes, words: str) -> None:
-    assert re.search(words, str(decoder.decode(codec, data)["error"]))
+    said, traces, jpeg = decoder.examine(codec, [data], {})
+    assert re.search(words, str(said["error"]))
+    assert (traces, jpeg) == (b"", b"")
 
 
 def test_a_picture_that_needs_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder, "MAX_PIXELS", 100)
-    assert "error" in decoder.decode("mjpeg", encoded("mjpeg")[0])
+    assert "error" in decoder.examine("mjpeg", [encoded("mjpeg")[0]], {})[0]
 
 
 def test_both_sides_agree() -> None:
@@ -195,19 +208,28 @@ def test_the_loop_of_the_process() -> None:
     requests, source = os.pipe()
     answers, sink = os.pipe()
     picture = encoded("mjpeg")[0]
-    os.write(source, decoder.REQUEST.pack(3, len(picture)) + picture + decoder.REQUEST.pack(1, 2) + b"xx")
+    for codec, data in (("MJPEG", picture), ("H.264", b"xx")):
+        os.write(source, b"".join(decoding._request(codec, [data], {}, b"")))
     os.close(source)
     decoder.serve(requests, sink)
     os.close(sink)
     os.close(requests)
     with os.fdopen(answers, "rb") as stream:
-        said = [json.loads(stream.read(decoder.ANSWER.unpack(stream.read(4))[0])) for _ in range(3)]
+        said = [json.loads(stream.read(decoder.ANSWER.unpack(stream.read(12))[0])) for _ in range(3)]
     assert said[0] == {"ready": True}
     assert said[1]["width"] == 160
     assert "error" in said[2]
 
 
-@pytest.mark.parametrize("head", [decoder.REQUEST.pack(1, decoder.MAX_REQUEST + 1), decoder.REQUEST.pack(1, 5) + b"x"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        decoder.REQUEST.pack(1, 0, decoder.MAX_REQUEST + 1),
+        decoder.REQUEST.pack(1, decoder.MAX_HEAD + 1, 0),
+        decoder.REQUEST.pack(1, 0, 5) + b"x",
+        decoder.REQUEST.pack(1, 5, 0) + b"x",
+    ],
+)
 def test_the_loop_ends_on_a_request_that_is_none(head: bytes) -> None:
     requests, source = os.pipe()
     answers, sink = os.pipe()

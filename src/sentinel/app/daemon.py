@@ -40,6 +40,7 @@ from sentinel.metrics.own import OwnMetrics
 from sentinel.metrics.services import ServiceCounters
 from sentinel.sdk.net import close_resolver
 from sentinel.sdk.protocol import Protocol
+from sentinel.sdk.ssh import connections
 from sentinel.storage.sqlite import SqliteStore, open_store
 from sentinel.web.server import Listener, listening
 from sentinel.web.view import WebView
@@ -96,6 +97,7 @@ async def serve(options: Serve, stop: asyncio.Event | None = None) -> None:
         daemon = configuration.daemon
         stack.push_async_callback(close_resolver)
         store = await stack.enter_async_context(open_store(daemon.store, clock, retention=daemon.retention))
+        await stack.enter_async_context(connections())  # kept from one run to the next, also for tunnels alone
         services = await stack.enter_async_context(Services())
         post = await stack.enter_async_context(open_post(clock))
         sentinel = Daemon(options, catalog, configuration, store, services, clock)

@@ -14,15 +14,20 @@ from sentinel.domain.conference import Conference
 from sentinel.domain.rule import Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
 from sentinel.sdk.channel import ChannelOptions
+from sentinel.sdk.ssh_login import Login
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A network; ``vantage`` is who probes in it, None where nobody does (its checks are unobserved)."""
+    """A network; ``vantage`` is who probes in it, None where nobody does (its checks are unobserved).
+
+    ``via`` is the login to the bastion that the vantage goes through, None where it is in that network itself.
+    """
 
     id: str
     name: str
     vantage: str | None
+    via: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """For how many seconds figures are kept: those of five minutes and those of an hour.  Transitions stay."""
+    """For how many seconds figures are kept: those of five minutes and those of an hour.  Transitions stay.
+
+    ``evidence`` is the same for what incidents were opened on; of it there are at most ``evidence_pieces`` pieces of
+    ``evidence_size`` bytes together, the oldest go first.
+    """
 
     five_minutes: float = 14 * 86_400.0
     hours: float = 730 * 86_400.0
+    evidence: float = 90 * 86_400.0
+    evidence_size: int = 256 * 1_048_576
+    evidence_pieces: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +23,8 @@ def of_check(check: Check, *, options: str) -> str:
     fields = {
         name: getattr(check, name) for name in ("probe", "protocol", "interval", "timeout", "vantage", "required")
     }
-    return _hash({"target": asdict(check.target), "options": options, **fields})
+    via = None if check.via is None else [_plain(getattr(check.via, each.name)) for each in dataclass_fields(check.via)]
+    return _hash({"target": asdict(check.target), "options": options, "via": via, **fields})
 
 
 def of_options(options: BaseModel) -> str:
@@ -70,6 +72,10 @@ def _secrets(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _secrets(each)
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _hash(value: Any) -> str:

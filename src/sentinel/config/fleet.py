@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from sentinel.config import numbering
 from sentinel.config.configuration import Place, Zone
 from sentinel.config.document import Node
-from sentinel.config.inventory import Group, InventoryFile, PlaceEntry, RoomEntry, SystemEntry, TargetEntry, Traits
+from sentinel.config.inventory import (
+    Group,
+    InventoryFile,
+    PlaceEntry,
+    RoomEntry,
+    SystemEntry,
+    TargetEntry,
+    Traits,
+    ZoneEntry,
+)
 from sentinel.config.layers import Draft, Layer, merge
 from sentinel.config.parents import cycles
 from sentinel.config.probes import Probe, ProbeBook
@@ -19,6 +28,7 @@ from sentinel.config.problems import Position, Problems, did_you_mean
 from sentinel.config.validate import salvage
 from sentinel.domain.target import Check, Target
 from sentinel.sdk.protocol import Options
+from sentinel.sdk.ssh_login import Login
 
 Readdress = Callable[[str, int | None], tuple[str, int | None]]
 
@@ -81,7 +91,7 @@ class _Reader:
 
     def read(self, vantage: str | None) -> None:
         for id_, zone in self.file.zones.items():
-            self.fleet.zones[id_] = Zone(id_, zone.name, zone.vantage)
+            self.fleet.zones[id_] = Zone(id_, zone.name, zone.vantage, self._bastion(zone))
             if vantage is not None and zone.vantage not in (None, vantage):
                 place = self.node.at("zones", id_, "vantage").position
                 hint = f"; the only one is this daemon, `{vantage}` (see `vantage` in sentinel.yaml)"
@@ -103,6 +113,12 @@ class _Reader:
         for index, group in enumerate(self.file.groups):
             self._group(group, self.node.at("groups", index), [], {}, None)
         self._hang_together()
+
+    def _bastion(self, zone: ZoneEntry) -> Login | None:
+        if zone.via is None:
+            return None
+        address, port = self._moved(zone.via.address, zone.via.port)
+        return replace(zone.via.at(address), port=port or zone.via.port)
 
     def _places(self, kind: str, entry: PlaceEntry, node: Node, into: dict[str, Place]) -> None:
         for variables in _numbers(entry.count, entry.start, {}):
@@ -232,6 +248,14 @@ class _Reader:
     def _check(self, check: _CheckDraft, target: Target, numbers: Mapping[str, int], entry: TargetEntry) -> None:
         address = numbering.address(numbering.number(entry.address, numbers))
         zone = self.fleet.zones.get(target.zone)
+        carrier = check.probe.protocol.carrier(check.options)
+        if zone is not None and zone.via is not None and carrier != "tcp":
+            speaks = f"speaks over {carrier.upper()}" if carrier != "local" else "reads this host's own files"
+            self.problems.error(
+                check.place,
+                f"the check `{check.name}` ({check.probe.protocol.name}) {speaks}, but the zone `{zone.id}` is reached "
+                f"`via` an SSH bastion, which carries TCP only",
+            )
         made = Check(
             id=f"{target.id}.{check.name}",
             name=check.name,
@@ -243,6 +267,7 @@ class _Reader:
             timeout=check.timeout,
             vantage=zone.vantage if zone else None,
             required=check.required,
+            via=zone.via if zone else None,
         )
         self.fleet.checks[made.id] = made
         self.fleet.places[made.id] = check.place

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentinel.config.quantities import Duration, Slug
+from sentinel.sdk.ssh_login import SshLogin
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -18,6 +19,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class ViaEntry(SshLogin):
+    """An SSH bastion that the vantage goes through: TCP only, names are resolved behind it."""
+
+    address: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        description="IPv4 or IPv6 address or a host name of the bastion.",
+    )
+
+
 class ZoneEntry(Section):
     """A network that is separate from the others."""
 
@@ -25,6 +34,10 @@ class ZoneEntry(Section):
     vantage: Slug | None = Field(
         default=None,
         description="Who probes in this network; left out where nobody does: its checks are shown as unobserved.",
+    )
+    via: ViaEntry | None = Field(
+        default=None,
+        description="The SSH bastion through which the vantage reaches it. Only what speaks over TCP can be checked.",
     )
 
 

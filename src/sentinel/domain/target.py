@@ -38,7 +38,8 @@ class Check:
 
     ``id`` is ``<target>.<name>``.  ``options`` is the protocol's validated options model.  ``interval`` and
     ``timeout`` are seconds.  ``vantage`` is who probes it, None where no vantage reaches the zone.  ``required``:
-    a conference in the target's venue needs it.
+    a conference in the target's venue needs it.  ``via`` is the login to the bastion through which the zone is
+    reached (``sdk.ssh_login.Login``), None where it is reached directly.
     """
 
     id: str
@@ -51,3 +52,4 @@ class Check:
     timeout: float
     vantage: str | None
     required: bool = False
+    via: Any = None

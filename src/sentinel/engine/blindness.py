@@ -19,8 +19,15 @@ SEVERAL = 3
 """Checks that are UNKNOWN at once for the same reason."""
 
 
+OF_A_ZONE = frozenset({"no_tunnel"})
+"""Codes that tell of the way into a zone, whatever the protocol."""
+
+
 class Blindness:
-    """Which checks are UNKNOWN, by (vantage, protocol, code)."""
+    """Which checks are UNKNOWN, by (vantage, protocol, code).
+
+    A bastion that is down blinds whatever protocol: there the zone stands in the protocol's place.
+    """
 
     def __init__(self) -> None:
         self._runs: defaultdict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -35,7 +42,8 @@ class Blindness:
             if where is not None:
                 self.forget(check.id)
             return
-        now = (observation.vantage, check.protocol, observation.failure.code)
+        code = observation.failure.code
+        now = (observation.vantage, check.target.zone if code in OF_A_ZONE else check.protocol, code)
         if where is not None and where != now:
             self.forget(check.id)
         runs = self._runs[now]
@@ -73,7 +81,7 @@ class Blindness:
                     Severity.MAJOR,
                     now,
                     self._since[where],
-                    stage="prepare",
+                    stage="tunnel" if code in OF_A_ZONE else "prepare",
                     code=code,
                     detail=self._details[where],
                     value="checks",

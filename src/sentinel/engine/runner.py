@@ -22,6 +22,7 @@ from sentinel.engine.ports import Clock
 from sentinel.engine.scheduler import Entry
 from sentinel.sdk.failures import failure_of
 from sentinel.sdk.protocol import ProbeFailed, Protocol, Run
+from sentinel.sdk.tunnel import passage
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,15 @@ async def measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> M
     Returns:
         The measurement; its failure is None where the probe returned.  ``took`` and stages are seconds.
     """
+    if check.via is None:
+        return await _measure(protocol, check, run, clock)
+    async with passage(run, check.via) as way:
+        measurement = await _measure(protocol, check, run, clock)
+        measurement.failure = way.explain(measurement.failure)
+        return measurement
+
+
+async def _measure(protocol: Protocol, check: Check, run: Run, clock: Clock) -> Measurement:
     started = clock.monotonic()
     failure: Failure | None = None
     try:

@@ -76,13 +76,15 @@ class TlsOptions(Tls):
 async def resolve(run: Run, host: str) -> str:
     """An address of a name, IPv4 where it has one; an IP literal passes through without a stage.
 
+    A name that is probed through a tunnel passes through as well: it is for the far side to resolve.
+
     A name with several addresses is always probed at the first, so that two runs measure the same thing.  Asks
     c-ares (``/etc/hosts``, then the name servers of ``resolv.conf``) in the stage ``resolve``.
 
     Raises:
         ProbeFailed: ``name_not_found``, ``resolver_failed``, or ``timed_out`` after ``LOOKUP_SECONDS``.
     """
-    if is_literal(host):
+    if run.tunnel is not None or is_literal(host):
         return host
     with run.stage("resolve"):
         try:
@@ -136,9 +138,13 @@ async def connect(
 async def dial(run: Run, address: str, port: int) -> socket.socket:
     """A connected, non-blocking TCP socket to an IP literal, in the stage ``connect``.
 
+    Where the run goes through a bastion it is the end of a pair of sockets, after the stage ``tunnel``.
+
     Raises:
         ProbeFailed: of the stage ``connect``; the socket is closed then, and after a cancellation.
     """
+    if run.tunnel is not None:
+        return await run.tunnel.dial(run, address, port)
     with run.stage("connect"):
         if "%" in address:  # a link-local address with its interface: only the system knows its number
             family, *_, peer = socket.getaddrinfo(address, port, flags=socket.AI_NUMERICHOST)[0]

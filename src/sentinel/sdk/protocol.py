@@ -16,6 +16,7 @@ a defect: the result is UNKNOWN and the traceback is in the log.
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 import typing
@@ -36,8 +37,9 @@ from sentinel.sdk.failures import failure_of
 class Options(BaseModel):
     """Base of every protocol's options: unknown keys are refused, every field has a description.
 
-    Two field names are conventions that the rest of the daemon relies on: ``port`` (int, or None for the
-    protocol's own) is the one place of the port; secrets are ``pydantic.SecretStr``.
+    Some field names are conventions that the rest of the daemon relies on: ``port`` (int, or None for the protocol's
+    own) is the one place of the port; ``transport``, where there is a choice, is ``udp``, or ``local`` where nothing
+    is asked over a network, or something over TCP; secrets are ``pydantic.SecretStr``.
     """
 
     model_config = ConfigDict(
@@ -79,6 +81,14 @@ class ProbeFailed(Exception):
         self.failure = failure
 
 
+class Tunnel(typing.Protocol):
+    """What ``sdk.net`` connects through in a zone that is reached ``via`` a bastion."""
+
+    async def dial(self, run: Run, host: str, port: int) -> socket.socket:
+        """A connected, non-blocking socket to a name or an address of the far side."""
+        ...
+
+
 @dataclass(slots=True)
 class Run:
     """One run of one probe: where it puts what it measures.
@@ -86,7 +96,8 @@ class Run:
     ``deadline`` is on ``time.monotonic()``; the runner enforces it, a probe needs it only to pass on to a worker.
     ``service`` is what the protocol's ``service`` context manager gave.  ``memory`` survives from one run of a
     check to its next (counters that become rates, a session); it starts empty.  ``evidence`` is kept only where the
-    result opens an incident or makes it worse.
+    result opens an incident or makes it worse.  ``tunnel`` is the way to a zone that is reached through a bastion:
+    ``sdk.net`` takes it by itself.
     """
 
     deadline: float
@@ -97,6 +108,7 @@ class Run:
     facts: dict[str, str] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
     current: str = "probe"
+    tunnel: Tunnel | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -149,6 +161,8 @@ class Inbox(typing.Protocol):
         ...
 
 
+Transport = Literal["icmp", "tcp", "udp", "local"]
+
 Probe = Callable[[Target, Any, Run], Awaitable[None]]
 Attach = Callable[[Any, Inbox], None]
 Done = Callable[[Check, Measurement], None]
@@ -187,12 +201,19 @@ class Protocol:
     count: Count | None = None
     retrieves_picture: bool = False
     needs: str = ""
-    transport: Literal["icmp", "tcp", "udp"] = "tcp"
+    transport: Transport = "tcp"
 
     @property
     def summary(self) -> str:
         """First line of the docstring of the module that holds the probe."""
         return (sys.modules[self.probe.__module__].__doc__ or "").strip().partition("\n")[0]
+
+    def carrier(self, options: Any) -> Transport:
+        """What a check with these options is carried by: their own ``transport`` counts, where they have one."""
+        chosen = getattr(options, "transport", None)
+        return (
+            "udp" if chosen == "udp" else "local" if chosen == "local" else self.transport if chosen is None else "tcp"
+        )
 
     def declared(self, options: Any) -> tuple[Value, ...]:
         """Every value that a check with these options may measure."""

@@ -31,6 +31,9 @@ IDLE_SECONDS: Final = 300.0
 CHANNELS: Final = 4
 """Sessions at once on one connection; OpenSSH allows 10 (MaxSessions), a conference codec fewer."""
 
+WAYS: Final = 64
+"""Runs at once that go through one bastion."""
+
 MAX_IDLE: Final = 256
 """Connections that nobody uses and that are kept, at most."""
 
@@ -60,6 +63,7 @@ class Door:
         self.now: Connected | None = None
         self.users = 0
         self.places = asyncio.Semaphore(CHANNELS)
+        self.ways = asyncio.Semaphore(WAYS)
         self.idle: asyncio.TimerHandle | None = None
         self._making = asyncio.Lock()
         self._failed: tuple[float, Failure] | None = None
@@ -144,14 +148,15 @@ class Connections:
 
     @asynccontextmanager
     async def through(self, run: Run, login: Login) -> AsyncIterator[Door]:
-        """The door to a login for as long as the block lasts, for a tunnel: without a place of ``CHANNELS``."""
-        door = self._enter(login)
-        try:
+        """The door to a login for as long as the block lasts, for a tunnel: it has ``WAYS`` places of its own."""
+        async with self._inside(run, login, tunnel=True) as door:
             await door.connected(run)
             door.watch()
             yield door
-        finally:
-            self._leave(door)
+
+    def open_to(self, login: Login) -> bool:
+        """Whether there is a connection already."""
+        return login in self._doors and self._doors[login].alive
 
     def close(self) -> None:
         """End all connections."""
@@ -177,14 +182,15 @@ class Connections:
             return connected, await open_(connected.connection)
 
     @asynccontextmanager
-    async def _inside(self, run: Run, login: Login) -> AsyncIterator[Door]:
+    async def _inside(self, run: Run, login: Login, *, tunnel: bool = False) -> AsyncIterator[Door]:
         door = self._enter(login)
+        places = door.ways if tunnel else door.places
         try:
-            await _place(run, door)
+            await _place(run, places)
             try:
                 yield door
             finally:
-                door.places.release()
+                places.release()
         finally:
             self._leave(door)
 
@@ -240,16 +246,16 @@ async def connections() -> AsyncIterator[Connections]:
             pool.close()
 
 
-async def _place(run: Run, door: Door) -> None:
+async def _place(run: Run, places: asyncio.Semaphore) -> None:
     """Take one of the places on a connection."""
-    if not door.places.locked():
-        await door.places.acquire()
+    if not places.locked():
+        await places.acquire()
         return
     try:
         async with asyncio.timeout(run.left * (1 - _ROOM)):
-            await door.places.acquire()
+            await places.acquire()
     except TimeoutError:
-        run.fail("overloaded", f"{CHANNELS} sessions are under way on the connection", stage="schedule")
+        run.fail("overloaded", "too many sessions are under way on the connection", stage="schedule")
 
 
 @contextmanager

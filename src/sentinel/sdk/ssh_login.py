@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from sentinel.sdk.protocol import Options
 
@@ -51,7 +51,19 @@ def _pin(text: str) -> str:
     raise ValueError("a host key is written as `SHA256:…` or as its public line `ssh-ed25519 AAAA…`; or `any`")
 
 
-HostKeys = Annotated[tuple[str, ...], Field(min_length=1, max_length=8), BeforeValidator(_pins)]
+HostKeys = Annotated[
+    tuple[str, ...],
+    Field(min_length=1, max_length=8),
+    BeforeValidator(_pins),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 8},
+            ]
+        }
+    ),
+]
 """Fingerprints, one of which the server must show; ``("any",)`` where nobody looks."""
 
 

@@ -11,6 +11,8 @@ UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w
 
 _PART = r"[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|s|m|h|d|w)"
 DURATION_PATTERN: Final = rf"^(?:{_PART})+$"
+SIZE_PATTERN: Final = r"^[1-9][0-9]{0,5}(?:KiB|MiB|GiB)$"
+SIZES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 PERCENT_PATTERN: Final = r"^[0-9]{1,3}(?:\.[0-9]{1,9})?%$"
 _PARTS = re.compile(r"([0-9.]+)(ms|[smhdw])")
 
@@ -43,6 +45,17 @@ def ratio(value: Any) -> float:
     return round(number / 100.0, 12)
 
 
+def size(value: Any) -> int:
+    """Bytes of ``256MiB``.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
+        raise ValueError("a size is written as `64KiB`, `256MiB` or `2GiB`")
+    return int(value[:-3]) * SIZES[value[-3:]]
+
+
 def quantity(value: Any) -> float:
     """A number, a duration in seconds or a percentage as a ratio: a limit of whatever a probe measures.
 
@@ -64,6 +77,13 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "5m", "1h30m", "30d"]}),
 ]
 """Seconds, written with a unit."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(size),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["64KiB", "256MiB", "2GiB"]}),
+]
+"""Bytes, written with a unit."""
 
 Percent = Annotated[
     float,
@@ -90,6 +110,12 @@ Quantity = Annotated[
 SLUG: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Slug = Annotated[str, Field(pattern=SLUG, examples=["hall-01"])]
 """An id: small letters, digits and hyphens."""
+
+
+def size_text(size: int) -> str:
+    """Bytes as an operator writes them: 268435456 as ``256MiB``; whole KiB only."""
+    unit = max((unit for unit, each in SIZES.items() if size % each == 0), key=SIZES.__getitem__)
+    return f"{size // SIZES[unit]}{unit}"
 
 
 def text_of(duration: float) -> str:

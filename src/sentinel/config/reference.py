@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sentinel.catalog import Catalog
+from sentinel.config.quantities import SIZE_PATTERN
 from sentinel.config.schema import schemas
 
 _PREFACE: Final = """\
@@ -22,7 +23,7 @@ planned conferences, `conferences.yaml`, and a directory of probes (`probes/*.ya
 `on` are text). Anchors, aliases, tags, directives, `.nan`, `.inf` and a key that is there twice are refused.
 
 **Quantities.** A duration has its unit: `500ms`, `10s`, `5m`, `1h30m`, `30d`, `2w`. A percentage has its sign: `5%`,
-`99.9%`. A time has its offset from UTC: `2026-12-01T09:00:00+08:00`.
+`99.9%`. A size has its unit: `64KiB`, `256MiB`, `2GiB`. A time has its offset from UTC: `2026-12-01T09:00:00+08:00`.
 
 **Secrets** are written as references, in any text value:
 
@@ -132,6 +133,8 @@ def _text(schema: Mapping[str, Any]) -> str:
     pattern = str(schema.get("pattern", ""))
     if pattern.endswith("(?:ms|s|m|h|d|w))+$"):
         return "duration"
+    if pattern == SIZE_PATTERN:
+        return "size"
     return "percentage" if pattern.endswith("%$") else "id" if pattern.startswith("^[a-z0-9][a-z0-9-]") else "text"
 
 

@@ -18,7 +18,7 @@ from sentinel.config.alerting import AlertingFile
 from sentinel.config.conferences import ConferencesFile
 from sentinel.config.inventory import InventoryFile
 from sentinel.config.probes import ProbesFile
-from sentinel.config.quantities import DURATION_PATTERN, PERCENT_PATTERN, text_of
+from sentinel.config.quantities import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, size_text, text_of
 from sentinel.config.settings import SentinelFile
 from sentinel.config.sla import SlaFile
 
@@ -101,14 +101,20 @@ def _as_written(schema: dict[str, Any]) -> None:
     if schema.get("default", ...) is None:
         del schema["default"]
     patterns = {schema.get("pattern"), *(inner.get("pattern") for inner in schema.get("anyOf", ()))}
-    if patterns & {DURATION_PATTERN, PERCENT_PATTERN}:
+    if patterns & {DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN}:
         for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
             schema.pop(bound, None)  # they are of seconds and say nothing about text
         default = schema.get("default")
         if isinstance(default, int | float):
-            schema["default"] = text_of(default) if DURATION_PATTERN in patterns else f"{default * 100:g}%"
+            schema["default"] = _written(default, patterns)
     for inner in _below(schema):
         _as_written(inner)
+
+
+def _written(default: float, patterns: set[str | None]) -> str:
+    if SIZE_PATTERN in patterns:
+        return size_text(int(default))
+    return text_of(default) if DURATION_PATTERN in patterns else f"{default * 100:g}%"
 
 
 def _below(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

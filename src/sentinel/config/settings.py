@@ -20,7 +20,7 @@ from sentinel.config.configuration import DaemonSettings, Limits, Retention
 from sentinel.config.document import Node
 from sentinel.config.inventory import Section
 from sentinel.config.problems import Problems, did_you_mean
-from sentinel.config.quantities import Duration, Slug
+from sentinel.config.quantities import Duration, Size, Slug
 from sentinel.config.secrets import DIRECTORY
 from sentinel.config.validate import salvage
 
@@ -61,6 +61,18 @@ class RetentionEntry(Section):
             "Roll-ups of an hour, the hourly counts of pictures shown at the first attempt within 10 s, messages that "
             "were settled, and the checks' changes of state."
         ),
+    )
+    evidence: Duration = Field(
+        default=90 * 86_400.0, ge=3600, description="Evidence of incidents: the frame that was judged, the path."
+    )
+    evidence_size: Size = Field(
+        default=256 * 1_048_576,
+        ge=1_048_576,
+        le=1 << 40,
+        description="All evidence together; the oldest goes first where there is more.",
+    )
+    evidence_pieces: int = Field(
+        default=5_000, ge=1, le=1_000_000, description="The same as a number; an incident has at most 12 of them."
     )
 
 

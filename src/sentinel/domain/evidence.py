@@ -16,6 +16,9 @@ MEDIA_TYPES = frozenset({"image/jpeg", "application/json"})
 MAX_BYTES = 262_144
 """The largest piece of evidence."""
 
+MAX_PIECES = 12
+"""The most pieces of one incident: what it opened with, each turn for the worse, and what came late."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Notice
 from sentinel.domain.retrieval import Retrieval
-from sentinel.engine.ports import Commit, Status
+from sentinel.engine.ports import Commit, Piece, Status
 from sentinel.engine.snapshot import CheckView
 
 
@@ -20,12 +20,15 @@ class Draft:
     notices: list[Notice] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     retrievals: dict[str, Retrieval] = field(default_factory=dict)
+    evidence: list[Piece] = field(default_factory=list)
     views: list[CheckView] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Nothing has to be written."""
-        return not (self.incidents or self.transitions or self.notices or self.statuses or self.retrievals)
+        return not (
+            self.incidents or self.transitions or self.notices or self.statuses or self.retrievals or self.evidence
+        )
 
     def commit(self) -> Commit:
         """The transaction."""
@@ -35,4 +38,5 @@ class Draft:
             notices=tuple(self.notices),
             statuses=tuple(self.statuses),
             retrievals=tuple(self.retrievals.values()),
+            evidence=tuple(self.evidence),
         )

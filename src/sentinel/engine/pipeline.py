@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import CLEAR, Incident, Level, State, Subject, Telling, Verdict
 from sentinel.domain.judge import judge, judge_retrieval
@@ -25,10 +26,11 @@ from sentinel.domain.target import Check, Target
 from sentinel.domain.words import INTERNAL_RULES
 from sentinel.engine.blindness import Blindness
 from sentinel.engine.cases import Announce, Cases
+from sentinel.engine.chronicle import note_failed, note_incidents, note_state
 from sentinel.engine.draft import Draft
 from sentinel.engine.plan import NOTHING, Hasten, Plan
 from sentinel.engine.planner import FIRST_RUN
-from sentinel.engine.ports import Clock, Restored, Status, Store, StoreFailed
+from sentinel.engine.ports import Clock, Piece, Restored, Status, Store, StoreFailed
 from sentinel.engine.snapshot import Snapshot
 from sentinel.engine.uplinks import Uplinks
 from sentinel.engine.watch import Watch, unseen
@@ -77,7 +79,8 @@ class Pipeline:
         self._ended: list[tuple[float, str]] = []
         self.cases = Cases(announce, new_id)
         self.committed: Callable[[], None] = lambda: None
-        self.failed: Callable[[Draft, StoreFailed], None] = _log_failed
+        self.failed: Callable[[Draft, StoreFailed], None] = note_failed
+        self.opened: Callable[[Incident], None] = lambda _incident: None
         self.beats = 0
 
     # -- configuration and state ------------------------------------------------------------------------------
@@ -193,6 +196,11 @@ class Pipeline:
         self.cases.settle(subject, verdict, CLEAR, draft)
         self._finish(draft)
 
+    def add_evidence(self, incident: str, evidence: Evidence) -> None:
+        """Keep what came after an incident had opened; for one that is open or ended within the hour."""
+        if incident in self._snapshot.incidents:
+            self._finish(Draft(evidence=[Piece(incident, self._clock.now(), evidence)]))
+
     def tick(self) -> None:
         """Time has passed: call it once a second."""
         draft, now = Draft(), self._clock.now()
@@ -251,19 +259,13 @@ class Pipeline:
             draft.statuses.append(status)
         if watch.view.state != before:
             draft.views.append(watch.view)
-            (log.debug if _passing(before, watch.view.state) else log.info)(
-                "check.state",
-                check=watch.check.id,
-                old=before,
-                new=watch.view.state,
-                failure=observation.failure and f"{observation.failure.stage}/{observation.failure.code}",
-            )
+            note_state(observation, before, watch.view.state)
         failed = observation.outcome is Outcome.FAILED
         if failed and (watch.anew or before not in {"failing", "down"}):
             self._ask_above(watch.check)
         watch.anew = False
         for rule, verdict in verdicts:
-            self._settle(watch, rule, verdict, draft)
+            self._settle(watch, rule, verdict, draft, observation.evidence)
         self._note_attempt(watch, observation, draft)
         if any(verdict.level is Level.PENDING for _, verdict in verdicts):
             self._retry(watch, observation)
@@ -273,14 +275,20 @@ class Pipeline:
             if self.cases.holding:
                 self._reconsider_held(draft)
 
-    def _settle(self, watch: Watch, rule: Rule, verdict: Verdict, draft: Draft) -> None:
+    def _settle(
+        self, watch: Watch, rule: Rule, verdict: Verdict, draft: Draft, evidence: Sequence[Evidence] = ()
+    ) -> None:
         key = f"{rule.id}/{watch.check.id}"
         if verdict.level is not Level.FIRING and key not in self.cases:
             return
         depends = CLEAR
         if verdict.level is Level.FIRING and not isinstance(rule.predicate, Threshold):
             depends = self._uplinks.dependency(watch.check, verdict.since)  # a threshold was measured: the way is there
+        before = self.cases.get(key)
         self.cases.settle(watch.subject(rule), verdict, depends, draft, patience=self._uplinks.patience(watch.check))
+        after = self.cases.get(key)
+        if after is not None and (before is None or after.severity.rank > before.severity.rank):
+            draft.evidence.extend(Piece(after.id, verdict.at, one) for one in evidence)
 
     def _note_attempt(self, watch: Watch, observation: Observation, draft: Draft) -> None:
         if watch.retrieval_rule is None or observation.passive:  # who reports has shown nobody a picture
@@ -292,17 +300,17 @@ class Pipeline:
         watch.episode = episode
         if fresh:
             draft.retrievals[episode.id] = episode
-        self._judge_episode(watch, self._clock.now(), draft)
+        self._judge_episode(watch, self._clock.now(), draft, observation.evidence)
         if episode.ended_at is not None:
             watch.episode = None
         else:
             self._retry(watch, observation)
 
-    def _judge_episode(self, watch: Watch, now: float, draft: Draft) -> None:
+    def _judge_episode(self, watch: Watch, now: float, draft: Draft, evidence: Sequence[Evidence] = ()) -> None:
         rule = watch.retrieval_rule
         if rule is None or watch.episode is None or not isinstance(rule.predicate, RetrievalLimit):
             return
-        self._settle(watch, rule, judge_retrieval(rule, rule.predicate, watch.episode, now), draft)
+        self._settle(watch, rule, judge_retrieval(rule, rule.predicate, watch.episode, now), draft, evidence)
 
     def _retry(self, watch: Watch, observation: Observation) -> None:
         interval = watch.retry_interval
@@ -370,29 +378,9 @@ class Pipeline:
                 self._ended.append((incident.resolved_at, incident.id))
         for view in draft.views:
             self._snapshot.changed(view)
-        for transition in draft.transitions:
-            log.info(
-                "incident",
-                incident=transition.incident,
-                rule=draft.incidents[transition.incident].rule,
-                subject=draft.incidents[transition.incident].subject,
-                old=transition.old,
-                new=transition.new,
-                severity=transition.severity,
-                reason=transition.reason,
-                cause=transition.cause,
-            )
+        note_incidents(draft)
         if draft.notices:
             self.committed()
-
-
-def _log_failed(draft: Draft, error: StoreFailed) -> None:
-    log.critical("store.failed", error=str(error), transitions=len(draft.transitions))
-
-
-def _passing(old: str, new: str) -> bool:
-    """Whether a change of state is no news of its own.
-
-    A question that is being settled; a first good result; that we could not measure: told of the vantage, once.
-    """
-    return bool({"failing", "unknown"} & {old, new}) or (old, new) == ("pending", "up")
+        for incident in draft.incidents.values():
+            if incident.state is State.OPEN and incident.telling is not Telling.SUPPRESSED:
+                self.opened(incident)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Message, Notice, NoticeStatus
 from sentinel.domain.observation import Outcome
@@ -33,11 +34,33 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Evidence that belongs to an incident; ``at`` is when it was there, UTC epoch seconds."""
+
+    incident: str
+    at: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What is known of a kept piece without its content: ``number`` counts from 1, ``size`` is in bytes."""
+
+    incident: str
+    number: int
+    at: float
+    kind: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """All that one observation or tick changed: one transaction, or nothing.
 
     Incidents and retrievals are inserted or replaced by id; transitions, statuses and notices are only added.  A
-    retrieval that is quick (``Retrieval.quick``) is committed once, and only counted.
+    retrieval that is quick (``Retrieval.quick``) is committed once, and only counted.  Evidence is kept as long as
+    there is room for it: it is the one part that the store may leave out.
     """
 
     incidents: Sequence[Incident] = ()
@@ -45,6 +68,7 @@ class Commit:
     notices: Sequence[Notice] = ()
     statuses: Sequence[Status] = ()
     retrievals: Sequence[Retrieval] = ()
+    evidence: Sequence[Piece] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +76,15 @@ class Restored:
     """What the store knew when the daemon last stopped.
 
     ``incidents`` and ``retrievals`` are the open ones, ``statuses`` each check's last; ``alive_at`` is the last
-    moment at which the daemon is known to have run, None on a first start.
+    moment at which the daemon is known to have run, None on a first start.  ``memories`` are what protocols remember
+    of their checks, by check id.
     """
 
     incidents: Sequence[Incident] = ()
     retrievals: Sequence[Retrieval] = ()
     statuses: Sequence[Status] = ()
     alive_at: float | None = None
+    memories: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +103,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One incident with all that happened to it."""
+    """One incident with all that happened to it, and what evidence there is."""
 
     incident: Incident
     transitions: Sequence[Transition]
     notices: Sequence[Notice]
+    exhibits: Sequence[Exhibit] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +164,10 @@ class Store(Protocol):
         """Count a result in its check's 5-minute roll-up."""
         ...
 
+    def remember(self, check: str, memory: Mapping[str, float]) -> None:
+        """Keep a protocol's memory of a check over a restart; replaces the one before."""
+        ...
+
     async def restore(self) -> Restored:
         """What was known at the last stop."""
         ...
@@ -179,6 +210,10 @@ class Store(Protocol):
 
     async def history(self, incident: str) -> History | None:
         """One incident with its transitions and notices; None where there is none."""
+        ...
+
+    async def exhibit(self, incident: str, number: int) -> Evidence | None:
+        """One piece of an incident's evidence; None where there is none (any more)."""
         ...
 
     async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]:

@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 import structlog
 
+from sentinel.domain.evidence import Evidence
 from sentinel.storage import queries, rows, schema
 from sentinel.storage.schema import StoreRefused
 
@@ -23,6 +24,12 @@ BROKEN: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
 _SIDE_FILES = ("", "-wal", "-shm")
 _CHANNEL_STATE = "channel, sent, broken_until"
+
+
+def _evidence_of(row: rows.Row) -> Evidence:
+    return Evidence(kind=row[4], media_type=row[5], data=row[7])
+
+
 # Parents before children: columns, and what reads them.  Roll-ups, only for charts, stay in the file set aside.
 _SALVAGED: Final[Mapping[str, tuple[str, Callable[[rows.Row], object]]]] = {
     "incidents": (rows.INCIDENT, rows.incident_of),
@@ -31,6 +38,8 @@ _SALVAGED: Final[Mapping[str, tuple[str, Callable[[rows.Row], object]]]] = {
     "statuses": (f"number, {rows.STATUS}", lambda row: rows.status_of(row[1:])),
     "retrievals": (rows.RETRIEVAL, rows.retrieval_of),
     "retrieval_hours": (f"at, {rows.QUICK}", lambda row: rows.quick_of(row[1:])),
+    "evidence": (f"id, {rows.EVIDENCE}", _evidence_of),
+    "memories": (rows.MEMORY, rows.memory_of),
     "channel_states": (_CHANNEL_STATE, rows.channel_state_of),
     "marks": ("name, value", lambda row: float(row[1])),
 }

@@ -10,7 +10,7 @@ from sentinel.domain.incident import Incident
 from sentinel.domain.notice import Message, Notice
 from sentinel.domain.retrieval import Retrieval
 from sentinel.engine.ports import ChannelState, History, QuickRetrievals, Restored, Status
-from sentinel.storage import rows
+from sentinel.storage import evidence, rows
 
 # A message waits while an earlier one of its incident has to wait longer on the same channel.
 _DUE = f"""
@@ -74,6 +74,7 @@ def restored(connection: apsw.Connection) -> Restored:
         ],
         statuses=[rows.status_of(row) for row in connection.execute(_LAST_STATUSES)],
         alive_at=connection.execute("SELECT value FROM marks WHERE name = 'alive_at'").get,
+        memories=dict(rows.memory_of(row) for row in connection.execute(f"SELECT {rows.MEMORY} FROM memories")),  # noqa: S608 - the same
     )
 
 
@@ -136,6 +137,7 @@ def history(connection: apsw.Connection, incident: str) -> History | None:
         rows.incident_of(row),
         [rows.transition_of(row) for row in connection.execute(transitions, (incident,))],
         [rows.notice_of(row) for row in connection.execute(notices, (incident,))],
+        evidence.exhibits(connection, incident),
     )
 
 

@@ -1,8 +1,8 @@
 """The writer's housekeeping: hours compacted, what is too old deleted.
 
 Incidents, transitions and picture retrievals that took more than one attempt or over 10 s are kept for ever.  The
-hourly counts of quick retrievals, settled messages and the checks' statuses live as long as hourly roll-ups; each
-check's last status stays whatever its age.
+hourly counts of quick retrievals, settled messages, the checks' statuses and what protocols remember of checks live
+as long as hourly roll-ups; each check's last status stays whatever its age.  Evidence has bounds of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 import apsw
 
 from sentinel.config.configuration import Retention
-from sentinel.storage import rollups
+from sentinel.storage import evidence, rollups
 
 _BATCH: Final = 2_000
 
@@ -27,6 +27,7 @@ DELETE FROM statuses WHERE number IN (
     WHERE at < ? AND EXISTS (SELECT 1 FROM statuses AS newer WHERE newer.check_id = old.check_id AND newer.at > old.at)
     ORDER BY at LIMIT ?)
 """
+_MEMORIES = "DELETE FROM memories WHERE check_id IN (SELECT check_id FROM memories WHERE at < ? LIMIT ?)"
 _QUICK = "DELETE FROM retrieval_hours WHERE at <= ? AND at = (SELECT min(at) FROM retrieval_hours)"
 
 
@@ -45,6 +46,8 @@ def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -
         deleted += connection.changes()
     connection.execute(_QUICK, (now - retention.hours - rollups.LONG,))
     deleted += connection.changes()
+    connection.execute(_MEMORIES, (now - retention.hours, _BATCH))
+    deleted += connection.changes() + evidence.prune_once(connection, now, retention)
     return deleted > 0
 
 

@@ -11,7 +11,7 @@ from sentinel.domain.incident import Incident, Level, State, Telling, Transition
 from sentinel.domain.notice import Event, Message, Notice, NoticeStatus
 from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Severity
-from sentinel.engine.ports import ChannelState, QuickRetrievals, RollUp, Status
+from sentinel.engine.ports import ChannelState, Exhibit, QuickRetrievals, RollUp, Status
 
 Row = tuple[Any, ...]
 
@@ -23,6 +23,9 @@ TRANSITION: Final = "incident, seq, at, old, new, severity, reason, event, cause
 NOTICE: Final = "incident, seq, channel, message, created_at, status, attempts, next_at, error, settled_at"
 STATUS: Final = "check_id, at, state"
 RETRIEVAL: Final = "id, check_id, started_at, ended_at, shown, attempts, stage, code"
+EXHIBIT: Final = "incident, number, at, kind, media_type, size"
+EVIDENCE: Final = f"{EXHIBIT}, data"
+MEMORY: Final = "check_id, at, memory"
 QUICK: Final = "check_id, count, seconds, slowest, last_at, last_seconds"
 
 
@@ -189,6 +192,16 @@ def retrieval_of(row: Row) -> Retrieval:
 def quick_of(row: Row) -> QuickRetrievals:
     """From the order of ``QUICK``."""
     return QuickRetrievals(row[0], int(row[1]), float(row[2]), float(row[3]), float(row[4]), float(row[5]))
+
+
+def exhibit_of(row: Row) -> Exhibit:
+    """From the order of ``EXHIBIT``."""
+    return Exhibit(*row[:6])
+
+
+def memory_of(row: Row) -> tuple[str, Mapping[str, float]]:
+    """A check's id and what is remembered of it, from the order of ``MEMORY``."""
+    return row[0], {str(name): float(value) for name, value in json.loads(row[2]).items()}
 
 
 def rollup_of(row: Row) -> RollUp:

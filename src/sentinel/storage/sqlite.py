@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -19,6 +20,7 @@ import apsw
 import structlog
 
 from sentinel.config.configuration import Retention
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident
 from sentinel.domain.notice import Message, Notice, NoticeStatus
 from sentinel.domain.observation import Outcome
@@ -35,7 +37,7 @@ from sentinel.engine.ports import (
     Status,
     StoreFailed,
 )
-from sentinel.storage import opening, queries, rollups, rows
+from sentinel.storage import evidence, opening, queries, rollups, rows
 from sentinel.storage.opening import Rebuilt
 from sentinel.storage.writer import Writer
 
@@ -43,6 +45,9 @@ log = structlog.get_logger(__name__)
 
 CLOSE_WITHIN: Final = 10.0
 """Seconds that the last flush may take when the daemon stops."""
+
+MOST_HELD: Final = 32 * 1_048_576
+"""Bytes of evidence that may wait for the disk."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +62,7 @@ ON CONFLICT (at, check_id) DO UPDATE SET
     last_seconds = iif(excluded.last_at >= last_at, excluded.last_seconds, last_seconds),
     last_at = max(last_at, excluded.last_at)
 """
+_PUT_MEMORY = rows.upsert("memories", rows.MEMORY)
 _PUT_CHANNEL_STATE = rows.upsert("channel_states", "channel, sent, broken_until")
 _ADD_TRANSITION = rows.insert("transitions", rows.TRANSITION)
 _ADD_NOTICE = rows.insert("notices", rows.NOTICE)
@@ -81,9 +87,10 @@ async def open_store(path: Path, clock: Clock, *, retention: Retention | None = 
     readers = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
     try:
         connection, rebuilt = await loop.run_in_executor(readers, opening.open_database, path, clock.now())
-        writer = Writer(path, connection, clock, retention or Retention())
+        kept = retention or Retention()
+        writer = Writer(path, connection, clock, kept)
         writer.rebuilt = rebuilt
-        store = SqliteStore(path, writer, readers)
+        store = SqliteStore(path, writer, readers, clock, kept)
         # Before the writer's first mark: what this says is when the daemon before us was last alive.
         store.found = await store._read(queries.restored)  # noqa: SLF001 - its maker
         writer.start()
@@ -102,8 +109,12 @@ async def open_store(path: Path, clock: Clock, *, retention: Retention | None = 
 class SqliteStore:
     """``engine.ports.Store``; see there.  Made by ``open_store``."""
 
-    def __init__(self, path: Path, writer: Writer, readers: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, path: Path, writer: Writer, readers: ThreadPoolExecutor, clock: Clock, retention: Retention
+    ) -> None:
         self._path, self._writer, self._readers = path, writer, readers
+        self._clock, self._retention = clock, retention
+        self._held = 0
         self._reading: apsw.Connection | None = None  # the reader thread's alone
         self._generation = 0
         self._closed = False
@@ -146,11 +157,27 @@ class SqliteStore:
 
     def commit(self, commit: Commit) -> asyncio.Future[None]:
         """Write it all or nothing.  Not tried again by the caller: a commit that failed is kept and tried here."""
-        return self._writer.submit(partial(_write, commit=commit))
+        return self._writer.submit(partial(_write, commit=self._lightened(commit), retention=self._retention))
 
     def roll(self, check: str, at: float, outcome: Outcome, took: float) -> None:
         """Count a result in its 5-minute period; on the disk within a second."""
         self._writer.tally.add(check, at, outcome, took)
+
+    def remember(self, check: str, memory: Mapping[str, float]) -> None:
+        """Replace what is remembered of the check."""
+        row = (rows.clean(check), self._clock.now(), rows.to_json(dict(memory)))
+        written = self._writer.submit(lambda connection: connection.execute(_PUT_MEMORY, row))
+        written.add_done_callback(asyncio.Future.exception)  # kept and tried again where the disk took nothing
+
+    def _lightened(self, commit: Commit) -> Commit:
+        """Without its evidence where as much as memory may hold of it waits for the disk already."""
+        if not self._writer.waiting:
+            self._held = 0
+        self._held += sum(len(piece.evidence.data) for piece in commit.evidence)
+        if self._held <= MOST_HELD or not commit.evidence:
+            return commit
+        log.warning("store_evidence_dropped", pieces=len(commit.evidence), waiting=self._writer.waiting)
+        return replace(commit, evidence=())
 
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Record what became of attempts to deliver."""
@@ -200,6 +227,10 @@ class SqliteStore:
     async def history(self, incident: str) -> History | None:
         """One incident with all that happened to it, None where nobody knows it."""
         return await self._read(queries.history, incident)
+
+    async def exhibit(self, incident: str, number: int) -> Evidence | None:
+        """One piece of an incident's evidence, None where there is none."""
+        return await self._read(evidence.exhibit, incident, number)
 
     async def retrievals(self, since: float, until: float) -> Sequence[Retrieval]:
         """Episodes that began in [since, until) and were not quick, in that order."""
@@ -263,7 +294,7 @@ class SqliteStore:
             self._reading = None
 
 
-def _write(connection: apsw.Connection, commit: Commit) -> None:
+def _write(connection: apsw.Connection, commit: Commit, retention: Retention) -> None:
     connection.executemany(_PUT_INCIDENT, [rows.incident_row(incident) for incident in commit.incidents])
     connection.executemany(_ADD_TRANSITION, [rows.transition_row(transition) for transition in commit.transitions])
     connection.executemany(_ADD_NOTICE, [rows.notice_row(notice) for notice in commit.notices])
@@ -273,6 +304,7 @@ def _write(connection: apsw.Connection, commit: Commit) -> None:
             connection.execute(_COUNT_QUICK, _quick_row(retrieval))
         else:
             connection.execute(_PUT_RETRIEVAL, rows.retrieval_row(retrieval))
+    evidence.put(connection, commit.evidence, retention)
 
 
 def _quick_row(retrieval: Retrieval) -> tuple[int, str, float, float | None]:

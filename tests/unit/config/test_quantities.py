@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.config.quantities import quantity, ratio, seconds, text_of
+from sentinel.config.quantities import quantity, ratio, seconds, size, size_text, text_of
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,18 @@ from sentinel.config.quantities import quantity, ratio, seconds, text_of
 )
 def test_durations(text: str, value: float) -> None:
     assert seconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1KiB", 1024), ("256MiB", 268_435_456), ("2GiB", 2_147_483_648)])
+def test_sizes(text: str, value: int) -> None:
+    assert size(text) == value
+    assert size_text(value) == text
+
+
+@pytest.mark.parametrize("text", ["", "5", 5, "0MiB", "1MB", "1.5MiB", "1 MiB", "-1KiB", "9999999KiB", None])
+def test_what_is_no_size(text: Any) -> None:
+    with pytest.raises(ValueError, match="a size"):
+        size(text)
 
 
 @pytest.mark.parametrize(

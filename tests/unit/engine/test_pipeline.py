@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Incident, Level, State, Subject, Telling, Verdict
 from sentinel.domain.notice import Event
@@ -313,3 +314,87 @@ async def test_marks_keep_their_order_though_the_clock_was_put_back() -> None:
     ats = [status.at for status in bench.store.statuses]
     assert [status.state for status in bench.store.statuses] == ["up", "down", "up", "down"]
     assert ats == sorted(ats)
+
+
+# -- evidence, and what nobody asked for --------------------------------------------------------------------------
+
+FRAME = Evidence("picture", "image/jpeg", b"black")
+DARK = Rule(
+    "dark",
+    "画面过暗",
+    Selector(),
+    Threshold("darkness_ratio", above=0.5, severity_at=((0.9, Severity.CRITICAL),)),
+    Severity.WARNING,
+)
+
+
+def seen(bench: Bench, darkness: float | None, *frames: Evidence, passive: bool = False) -> None:
+    now = bench.clock.now()
+    values = {} if darkness is None else {"darkness_ratio": darkness}
+    failure = FAILED if darkness is None else None
+    outcome = Outcome.FAILED if failure else Outcome.OK
+    bench.pipeline.accept(
+        Observation(CAMERA.id, now, now, 0.0, "centre", outcome, failure, {}, values, {}, frames, passive)
+    )
+
+
+async def test_evidence_is_kept_where_an_incident_opens_or_gets_worse_and_in_the_same_commit() -> None:
+    bench = Bench(CAMERA, rules=(DARK,))
+    kept = []
+    for darkness in (0.1, 0.6, 0.7, 0.95, 0.96, 0.6, 0.1):
+        before = len(bench.store.commits)
+        seen(bench, darkness, replace(FRAME, data=str(darkness).encode()))
+        for commit in bench.store.commits[before:]:
+            kept += [(one.evidence.data, len(commit.incidents), one.incident) for one in commit.evidence]
+        await asyncio.sleep(1)
+    (incident,) = bench.snapshot.incidents
+    assert kept == [(b"0.6", 1, incident), (b"0.95", 1, incident)]
+
+
+async def test_what_comes_late_is_kept_with_its_incident_and_never_without_one() -> None:
+    bench = Bench(CAMERA, rules=(DARK,))
+    seen(bench, 0.6)
+    await asyncio.sleep(1)
+    (incident,) = bench.snapshot.incidents
+    bench.pipeline.add_evidence(incident, FRAME)
+    bench.pipeline.add_evidence("nobody", FRAME)
+    (piece,) = [one for commit in bench.store.commits for one in commit.evidence]
+    assert (piece.incident, piece.evidence) == (incident, FRAME)
+
+
+async def test_word_of_an_opening_is_given_after_it_was_published_and_not_of_what_is_suppressed() -> None:
+    switch, camera = check(target("switch")), check(target("camera", "switch"))
+    bench = Bench(switch, camera)
+    opened: list[tuple[str, bool, int]] = []
+    bench.pipeline.opened = lambda one: opened.append((one.subject, one.id in bench.snapshot.incidents, bench.woken))
+    await bench.see(".", switch)
+    await bench.see(".", camera)
+    await bench.see("xx", switch)
+    assert opened == [("switch.ping", True, 1)]
+    await bench.see("xx", camera)
+    assert {one.subject: one.telling for one in bench.snapshot.incidents.values()}["camera.ping"] is Telling.SUPPRESSED
+    assert len(opened) == 1
+
+
+async def test_a_report_is_judged_and_neither_rolled_up_nor_timed_nor_a_picture() -> None:
+    slow = Rule("slow", "过慢", Selector(), Threshold("took", above=0.5), Severity.WARNING)
+    bench = Bench(CAMERA, rules=(DOWN, DARK, slow))
+    now = bench.clock.now()
+    bench.pipeline.accept(
+        Observation(CAMERA.id, now, now, 0.9, "centre", Outcome.OK, None, {"connect": 0.4}, {"frames": 3.0})
+    )
+    assert bench.store.rolls == 1
+    seen(bench, 0.6, passive=True)
+    await asyncio.sleep(1)
+    assert bench.store.rolls == 1
+    shown = bench.snapshot.checks[CAMERA.id].observation
+    assert shown is not None
+    assert (shown.took, shown.stages, shown.values) == (0.9, {"connect": 0.4}, {"frames": 3.0, "darkness_ratio": 0.6})
+    # The slow one stays: a report took no time, and says nothing of how long a probe takes.
+    assert {one.rule for one in bench.snapshot.incidents.values() if one.state is State.OPEN} == {"dark", "slow"}
+    seen(bench, None, passive=True)
+    shown = bench.snapshot.checks[CAMERA.id].observation
+    assert shown is not None
+    assert (shown.failure, shown.values, shown.took) == (FAILED, {}, 0.9)
+    assert bench.snapshot.checks[CAMERA.id].state == "failing"
+    assert bench.hastened  # one report is no confirmation: it is asked

@@ -158,7 +158,7 @@ def test_counts_of_quick_retrievals_live_as_long_as_hours(connection: apsw.Conne
 
 def test_quick_retrievals_of_an_older_database_become_counts() -> None:
     old = apsw.Connection(":memory:")
-    (_, _, first), (_, _, second) = schema.steps()
+    (_, _, first), (_, _, second), *_ = schema.steps()
     old.execute(first)
     put = "INSERT INTO retrievals VALUES (?, 'cam', ?, ?, ?, ?, '', '')"
     old.executemany(

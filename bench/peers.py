@@ -20,7 +20,7 @@ from tests.support.peers import locate
 from tests.support.ports import free_port
 from tests.support.process import accepts, running
 
-__all__ = ["accepts", "cpu_seconds", "finish", "free_port", "locate", "options", "running"]
+__all__ = ["accepts", "cpu_seconds", "finish", "free_port", "locate", "options", "pss_bytes", "running"]
 
 RESULTS = Path(__file__).parent / "results"
 """Where figures go unless a benchmark is told otherwise; not kept under version control."""
@@ -30,6 +30,12 @@ def cpu_seconds(pid: int) -> float:
     """CPU time that a process has used so far, all its threads, user and system (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory that a process holds, pages that it shares counted by their share (proc(5), smaps_rollup)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def options(name: str, description: str) -> argparse.ArgumentParser:

@@ -26,10 +26,11 @@ def running(
     ready: Callable[[], bool],
     log: Path,
     env: Mapping[str, str] | None = None,
+    within: float = READY_WITHIN,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `argv` while the block runs, from when `ready()` says so; its output goes to the file `log`.
 
-    Raises PeerDiedError where it ends early or is not ready within 15 seconds.
+    Raises PeerDiedError where it ends early or is not ready `within` so many seconds.
     """
     command = [os.fspath(part) for part in argv]
     setpriv = shutil.which("setpriv")
@@ -40,12 +41,12 @@ def running(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(os.environ) | dict(env or {})
         )
     try:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + within
         while not ready():
             if process.poll() is not None:
                 raise PeerDiedError(f"{argv[0]} ended with {process.returncode}:\n{tail(log)}")
             if time.monotonic() > deadline:
-                raise PeerDiedError(f"{argv[0]} was not ready within {READY_WITHIN:.0f} s:\n{tail(log)}")
+                raise PeerDiedError(f"{argv[0]} was not ready within {within:.0f} s:\n{tail(log)}")
             time.sleep(0.01)
         yield process
     finally:

@@ -95,6 +95,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._left_executor)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the threads without a time limit: virtual seconds would run out at once (Python 3.12 sets one)."""
+        del timeout
+        await super().shutdown_default_executor()
+
     def _left_executor(self, _future: asyncio.Future[Any]) -> None:
         self._in_executor -= 1
 

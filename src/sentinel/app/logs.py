@@ -6,7 +6,6 @@ Tracebacks name files and lines, never the values of variables: those may be pas
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import sys
 from typing import Any, TextIO, cast
@@ -43,7 +42,7 @@ def configure(*, verbose: bool = False, json: bool | None = None) -> None:
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
 
 
-class _Steadfast(io.TextIOBase):
+class _Steadfast:
     """A stream to which a line is written or lost: a log on a disk that is full must not stop who logs that."""
 
     def __init__(self, stream: TextIO) -> None:

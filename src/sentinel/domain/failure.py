@@ -36,6 +36,7 @@ STAGES: dict[str, str] = {
     "first_packet": "waiting for the first media packet",
     "first_key_frame": "waiting for the first complete key frame",
     "picture": "decoding the key frame into a picture",
+    "watch": "watching the stream after its first picture",
     "get": "SNMP GET",
     "walk": "SNMP walk of a table",
     "query": "asking for the data",

@@ -142,6 +142,7 @@ STAGES: Final = _beside(
         "first_packet": "等待首个媒体包",
         "first_key_frame": "等待首个关键帧",
         "picture": "图像解码",
+        "watch": "持续观看码流",
         "get": "SNMP 读取",
         "walk": "SNMP 遍历",
         "query": "数据查询",

@@ -43,9 +43,9 @@ class Peer:
 
     @property
     def local(self) -> tuple[str, int]:
-        """Our address and port towards this peer."""
+        """Our address, without the interface of a link-local one, and port towards this peer."""
         host, port = self._transport.get_extra_info("sockname")[:2]
-        return str(host), int(port)
+        return str(host).partition("%")[0], int(port)
 
 
 class Inbox(asyncio.DatagramProtocol):

@@ -79,7 +79,7 @@ class _Connection:
         self._reader, self._writer = reader, writer
         self._parser = StreamParser()
         host, port = writer.get_extra_info("sockname")[:2]
-        self.local = (str(host), int(port))
+        self.local = (str(host).partition("%")[0], int(port))
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)

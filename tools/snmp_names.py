@@ -1,4 +1,4 @@
-"""Make src/sentinel/protocols/snmp/names.tsv from a directory of the modules' own files (MODULE.txt).
+"""Make src/sentinel/wire/mib_names.tsv from a directory of the modules' own files (MODULE.txt).
 
 .venv/bin/python tools/snmp_names.py DIRECTORY
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sentinel.protocols.snmp import mib, names
+from sentinel.wire import mib, mib_names
 
 MODULES = {
     "SNMPv2-SMI": "RFC 2578",
@@ -33,7 +33,7 @@ MODULES = {
 }
 LONGEST = 40  # members of an enumeration; interface types have three hundred
 
-TARGET = Path(__file__).parents[1] / "src" / "sentinel" / "protocols" / "snmp" / "names.tsv"
+TARGET = Path(__file__).parents[1] / "src" / "sentinel" / "wire" / "mib_names.tsv"
 
 
 def main(folder: Path) -> None:
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     ]
     sources = ", ".join(f"{module} ({source})" for module, source in MODULES.items())
     heading = f"# Made by tools/snmp_names.py from {sources}.\n# OID, name, module, type, convention, units, labels.\n"
-    TARGET.write_text(heading + names.write(wanted), "utf-8")
+    TARGET.write_text(heading + mib_names.write(wanted), "utf-8")
 
 
 if __name__ == "__main__":

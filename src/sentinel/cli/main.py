@@ -22,6 +22,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "init": "init:init",
     "schema": "schema:schema",
+    "snmp": "snmp:app",
     "lab": "lab:app",
 }
 """Module of ``sentinel.cli`` and what it calls the command, in the order of the help."""

@@ -172,12 +172,13 @@ def _ad_hoc(
     try:
         options = model.model_validate(from_url | given(model, arguments), context={"profiles": profiles})
     except ValidationError as refused:
-        raise NotUnderstood(*_reasons(refused)) from None
+        raise NotUnderstood(*reasons(refused)) from None
     target = Target("probe", host, host, "probe", "here")
     return protocol, Check(f"probe.{name}", name, target, name, name, options, timeout, timeout, "here")
 
 
-def _reasons(refused: ValidationError) -> list[str]:
+def reasons(refused: ValidationError) -> list[str]:
+    """What a model of options has against them, a line each, by the names that the command line has for them."""
     lines = []
     for error in refused.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in error["loc"]).replace("_", "-")

@@ -201,14 +201,25 @@ def _known(folders: Sequence[Path]) -> str:
 @lru_cache(maxsize=128)  # a hundred checks name the same file; a changed file has another time or size
 def _load(path: Path, _changed: int, _size: int) -> Profile:
     try:
-        content = path.read_bytes().decode("utf-8")
+        return parse(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse(content: str) -> Profile:
+    """A profile's YAML.
+
+    Raises:
+        ValueError: it is wrong; the text says what and where.
+    """
+    try:
         _bounded(content)
         return Profile.model_validate(YAML(typ="safe", pure=True).load(content))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors()[:5])
-        raise ValueError(f"{path}: {wrong}") from error
+        raise ValueError(wrong) from error
     except (YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())[:500]}") from error
+        raise ValueError(" ".join(str(error).split())[:500]) from error
 
 
 def _bounded(content: str) -> None:

@@ -174,7 +174,7 @@ def _macro(tokens: list[str], at: int, module: _Module) -> int:
         elif clause in ("INDEX", "AUGMENTS") and tokens[at : at + 1] == ["{"]:
             made.row = True
         elif clause == "ENTERPRISE" and at < len(tokens):
-            made.parent = tokens[at + 1] if tokens[at] == "{" else tokens[at]
+            made.parent = "".join(tokens[at + 1 : at + 2]) if tokens[at] == "{" else tokens[at]
     if made.kind == "TRAP-TYPE":  # RFC 1215; below the enterprise's zero, as RFC 3584 section 3.1 translates it
         number = tokens[at + 1] if at + 1 < len(tokens) else ""
         if number.isdigit():
@@ -194,7 +194,7 @@ def _place(tokens: list[str], at: int, made: _Definition, module: _Module) -> in
         token = tokens[place]
         if token.isdigit():
             numbers.append(int(token))
-        elif place == at + 1 and tokens[place + 1] != "(":
+        elif place == at + 1 and tokens[place + 1 : place + 2] != ["("]:
             made.parent = token
     made.numbers = tuple(numbers)
     if numbers:

@@ -1,7 +1,7 @@
 """Names of OIDs: those of the standard modules that come along, and those of a directory of MIB files.
 
-``names.tsv`` is made by ``tools/snmp_names.py`` from the modules that are listed in it: names, numbers, types, units
-and enumerations, none of their text.
+``mib_names.tsv`` is made by ``tools/snmp_names.py`` from the modules that are listed in it: names, numbers, types,
+units and enumerations, none of their text.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import lru_cache
 from importlib.resources import files as resources
 from pathlib import Path
 
-from sentinel.protocols.snmp import mib
-from sentinel.protocols.snmp.mib import Symbol
+from sentinel.wire import mib
+from sentinel.wire.mib import Symbol
 
 
 class Names:
@@ -85,7 +85,7 @@ def with_directory(folder: Path) -> Names:
 
 
 def write(symbols: Iterable[Symbol]) -> str:
-    """The lines of ``names.tsv``."""
+    """The lines of ``mib_names.tsv``."""
     lines = []
     for s in symbols:
         labels = " ".join(f"{number}={label}" for number, label in s.labels.items())
@@ -94,7 +94,7 @@ def write(symbols: Iterable[Symbol]) -> str:
 
 
 def _bundled() -> Iterable[Symbol]:
-    text = resources("sentinel.protocols.snmp").joinpath("names.tsv").read_text("utf-8")
+    text = resources("sentinel.wire").joinpath("mib_names.tsv").read_text("utf-8")
     for line in text.splitlines():
         if line.startswith("#"):
             continue

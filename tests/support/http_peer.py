@@ -1,6 +1,7 @@
 """A small HTTP peer that says exactly what a test tells it to, byte for byte."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,23 +19,32 @@ class Server:
 
     port: int = 0
     requests: list[str] = field(default_factory=list)
+    """Heads of the requests so far."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Their bodies."""
 
 
 @asynccontextmanager
-async def answering(answer: bytes | Callable[[str], bytes], *, endless: bytes = b"") -> AsyncIterator[Server]:
-    """Answer every request; then, with ``endless``, go on with that until the client leaves."""
+async def answering(
+    answer: bytes | Callable[[str], bytes], *, endless: bytes = b"", stay: bool = False
+) -> AsyncIterator[Server]:
+    """Answer every request; then, with ``endless``, go on with that until the client leaves; ``stay`` until it does."""
     server = Server()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"(?i)content-length: ([0-9]+)", request)
             server.requests.append(request)
+            server.bodies.append(await reader.readexactly(int(length[1]) if length else 0))
             writer.write(answer(request) if callable(answer) else answer)
             while endless:
                 writer.write(endless)
                 await writer.drain()
                 await asyncio.sleep(0)
             await writer.drain()
+            if stay:
+                await reader.read()
             writer.close()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the probe had heard enough

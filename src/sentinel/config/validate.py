@@ -86,7 +86,7 @@ def message(detail: ErrorDetails, model: type[BaseModel], value: Any = None) -> 
     last = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         return f"unknown key `{last[:80]}`{did_you_mean(last, known_keys(model, loc[:-1]))}"
-    if kind == "missing":
+    if kind == "missing" and last:
         return f"`{last}` is missing"
     if kind == "value_error":
         return str(context.get("error", detail["msg"]))

@@ -1,7 +1,8 @@
 """HTTP and HTTPS.
 
-``options`` says what is asked and expected, ``probe`` asks, ``connector`` times, ``body`` and ``expect`` read and
-compare the answer.
+``options`` says what is asked and expected (``expectations``, and the ``steps`` of a scenario); ``probe`` asks once,
+``scenario`` several times; ``following`` goes after redirects with ``cookies``; ``connector`` times; ``body``,
+``expect`` and ``captures`` read the answer and compare it.
 """
 
 from sentinel.protocols.http.options import HttpOptions

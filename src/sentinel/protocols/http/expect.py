@@ -9,16 +9,16 @@ from typing import Any, Final
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from sentinel.protocols.http.expectations import Expectations, HeaderExpectation, JsonExpectation
 from sentinel.protocols.http.jsonpath import find
-from sentinel.protocols.http.options import HeaderExpectation, HttpOptions, JsonExpectation
 from sentinel.sdk.protocol import Run
 
 _SHOWN: Final = 120  # characters of a value that people are shown
 
 
-def expect_status(status: int, reason: str, options: HttpOptions, run: Run, *, location: URL | None = None) -> None:
+def expect_status(status: int, reason: str, expected: Expectations, run: Run, *, location: URL | None = None) -> None:
     """Fail with ``bad_status``, or ``unauthorized`` (401), ``forbidden`` (403), ``not_found`` (404)."""
-    if status in options.allowed_status:
+    if status in expected.allowed_status:
         return
     code = {401: "unauthorized", 403: "forbidden", 404: "not_found"}.get(status, "bad_status")
     detail = f"{status} {reason}".strip()
@@ -40,18 +40,18 @@ def expect_headers(headers: CIMultiDictProxy[str], expected: tuple[HeaderExpecta
             run.fail("mismatch", f"header {expectation.name} is {values[0][:_SHOWN]!r}, not {expectation.matches}")
 
 
-def expect_body(body: bytes, options: HttpOptions, run: Run) -> None:
+def expect_body(body: bytes, expected: Expectations, run: Run) -> None:
     """Fail with ``mismatch`` at the first text or pattern that is not as expected; ``body`` is UTF-8."""
-    for text in options.body_contains:
+    for text in expected.body_contains:
         if text.encode() not in body:
             run.fail("mismatch", f"the body does not hold {text[:_SHOWN]!r}")
-    for text in options.body_not_contains:
+    for text in expected.body_not_contains:
         if text.encode() in body:
             run.fail("mismatch", f"the body holds {text[:_SHOWN]!r}")
-    for pattern in options.body_matches:
+    for pattern in expected.body_matches:
         if not pattern.found_in(body):
             run.fail("mismatch", f"the body does not hold the pattern {pattern}")
-    for pattern in options.body_not_matches:
+    for pattern in expected.body_not_matches:
         if pattern.found_in(body):
             run.fail("mismatch", f"the body holds the pattern {pattern}")
 

@@ -5,73 +5,22 @@ from __future__ import annotations
 import base64
 from functools import cached_property
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from sentinel.protocols.http.jsonpath import compiled
+from sentinel.protocols.http.expectations import Expectations, HeaderName, HeaderValue
+from sentinel.protocols.http.steps import Step, check_names
 from sentinel.sdk.net import Tls
-from sentinel.sdk.patterns import Pattern
-from sentinel.sdk.protocol import Options
+from sentinel.sdk.placeholders import Name
 
 MIB = 1 << 20
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=100)]
-"""A token of RFC 9110, 5.6.2."""
-
-StatusRange = Annotated[str, StringConstraints(pattern=r"^([1-5]xx|[1-5][0-9]{2}-[1-5][0-9]{2})$")]
-Status = Annotated[int, Field(ge=100, le=599)]
+_OF_ONE_REQUEST = frozenset({"path", "method", "body", *Expectations.model_fields})
 
 
-def _is_path(path: str) -> str:
-    compiled(path)
-    return path
-
-
-JsonPath = Annotated[str, StringConstraints(max_length=500), AfterValidator(_is_path)]
-
-
-def _is_header_value(value: SecretStr) -> SecretStr:
-    if any(character < " " and character != "\t" for character in value.get_secret_value()):
-        raise ValueError("a header's value has no line ends and no control characters")
-    return value
-
-
-HeaderValue = Annotated[SecretStr, AfterValidator(_is_header_value)]
-
-
-class HeaderExpectation(Options):
-    """A header that the answer must have; with ``matches`` one that a pattern is found in; or must not have."""
-
-    name: HeaderName = Field(description="The header's name; upper and lower case are the same.")
-    matches: Pattern | None = Field(default=None, description="Pattern (RE2) that one of its values must hold.")
-    absent: bool = Field(default=False, description="The answer must not have this header.")
-
-    @model_validator(mode="after")
-    def _not_both(self) -> HeaderExpectation:
-        if self.absent and self.matches is not None:
-            raise ValueError("matches and absent exclude each other")
-        return self
-
-
-class JsonExpectation(Options):
-    """Values of a JSON body: the path must find at least one, and every one that it finds must compare."""
-
-    path: JsonPath = Field(description="JSONPath of RFC 9535: $.status, $.nodes[?@.role=='main'].state.")
-    equals: bool | int | float | str | None = Field(default=None, description="The value, in JSON's own types.")
-    not_equals: bool | int | float | str | None = Field(default=None, description="What the value must not be.")
-    at_least: float | None = Field(default=None, description="Least number.")
-    at_most: float | None = Field(default=None, description="Greatest number.")
-    matches: Pattern | None = Field(default=None, description="Pattern (RE2) that the text must hold.")
-    record: str | None = Field(
-        default=None,
-        pattern=r"^[a-z][a-z0-9_]{0,39}$",
-        description="Name under which the first number is measured, as value json_value:<name>, for rules.",
-    )
-
-
-class HttpOptions(Tls):
-    """One request, and what its answer must be like."""
+class HttpOptions(Expectations, Tls):
+    """One request and what its answer must be like; or, with ``steps``, a scenario of several."""
 
     scheme: Literal["http", "https"] = Field(default="http", description="Plain HTTP, or HTTP over TLS.")
     port: int | None = Field(
@@ -110,22 +59,23 @@ class HttpOptions(Tls):
         default="same",
         description="Follow redirects to the same host only (another's is an answer like any other), or to any.",
     )
-    status: tuple[Status | StatusRange, ...] = Field(
-        default=("2xx",),
-        min_length=1,
-        description="Status codes that are expected: 200, 2xx, 200-204.",
-    )
-    expect_headers: tuple[HeaderExpectation, ...] = Field(default=(), description="What is expected of the headers.")
-    body_contains: tuple[str, ...] = Field(default=(), description="Texts that the body must hold.")
-    body_not_contains: tuple[str, ...] = Field(default=(), description="Texts that the body must not hold.")
-    body_matches: tuple[Pattern, ...] = Field(default=(), description="Patterns (RE2) that the body must hold.")
-    body_not_matches: tuple[Pattern, ...] = Field(default=(), description="Patterns (RE2) that the body must not hold.")
-    expect_json: tuple[JsonExpectation, ...] = Field(default=(), description="What is expected of a JSON body.")
     max_body_bytes: int = Field(
         default=MIB,
         ge=1,
         le=16 * MIB,
         description="Bytes of the body, after decompression, past which the check fails with too_large.",
+    )
+    steps: tuple[Step, ...] = Field(
+        default=(),
+        max_length=20,
+        description="A scenario: requests one after the other, with one cookie jar. What is asked and expected then "
+        "stands in the steps; headers, credentials and limits given here hold for each of them.",
+    )
+    secrets: dict[Name, SecretStr] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Names and passwords for a scenario, by name: a step writes {password}. They are never shown, "
+        "not even where the site shows them.",
     )
 
     @model_validator(mode="after")
@@ -139,27 +89,14 @@ class HttpOptions(Tls):
         ]
         if sum(given) > 1:
             raise ValueError("Basic, Bearer and a header Authorization exclude each other")
-        for codes in self.status:
-            if isinstance(codes, str) and "-" in codes and codes[:3] > codes[4:]:
-                raise ValueError(f"status: {codes} is empty")
+        if self.steps and (lost := sorted(_OF_ONE_REQUEST & self.model_fields_set)):
+            raise ValueError(f"with steps, these belong to a step: {', '.join(lost)}")
+        check_names(self.steps, self.secrets)
         return self
 
     def port_of(self, scheme: str) -> int:
         """The port for a scheme: the option's, else the scheme's own."""
         return self.port or (443 if scheme == "https" else 80)
-
-    @cached_property
-    def allowed_status(self) -> frozenset[int]:
-        """Every status code that is expected."""
-        codes: set[int] = set()
-        for item in self.status:
-            if isinstance(item, int):
-                codes.add(item)
-            elif item.endswith("xx"):
-                codes.update(range(int(item[0]) * 100, int(item[0]) * 100 + 100))
-            else:
-                codes.update(range(int(item[:3]), int(item[4:]) + 1))
-        return frozenset(codes)
 
     @cached_property
     def common_headers(self) -> MappingProxyType[str, str]:
@@ -183,15 +120,3 @@ class HttpOptions(Tls):
         if self.bearer_token is not None:
             headers["Authorization"] = f"Bearer {self.bearer_token.get_secret_value()}"
         return MappingProxyType(headers)
-
-    @cached_property
-    def wants_body(self) -> bool:
-        """Whether anything is expected of the body."""
-        expected: tuple[Any, ...] = (
-            *self.body_contains,
-            *self.body_not_contains,
-            *self.body_matches,
-            *self.body_not_matches,
-            *self.expect_json,
-        )
-        return bool(expected)

@@ -31,6 +31,7 @@ SPOKEN = [name for name, protocol in PROTOCOLS.items() if protocol.transport != 
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "tcp": {"expect": "hello"},
+    "ssh": {"username": "probe", "password": "x", "host_key": "any"},
     "snmp": {"get": {"uptime": "1.3.6.1.2.1.1.3.0"}},
 }
 """What a protocol must be given beside the port so that it waits for an answer."""

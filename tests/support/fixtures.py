@@ -14,6 +14,7 @@ from tests.support import gst_rtsp as gst_rtsp_peer
 from tests.support import hostile as hostile_server
 from tests.support import nginx as nginx_peer
 from tests.support import snmpd as snmpd_peer
+from tests.support import sshd as sshd_peer
 from tests.support import webhook
 from tests.support.authority import Authority, Certificate
 from tests.support.gst_rtsp import Auth, GstRtsp
@@ -21,6 +22,7 @@ from tests.support.hostile import HostileServer, Manner
 from tests.support.nginx import Nginx
 from tests.support.prometheus import Alertmanager, Prometheus, run_tool, serve_alertmanager, serve_prometheus
 from tests.support.snmpd import Snmpd
+from tests.support.sshd import Sshd
 from tests.support.virtual_time import VirtualTimeLoop
 from tests.support.webhook import WebhookReceiver
 
@@ -41,6 +43,13 @@ class StartGstRtsp(Protocol):
         self, auth: Auth = "none", tls: CertificateKind | Certificate | None = None, *, udp_only: bool = False
     ) -> GstRtsp:
         """Start one, or take the one of this module that is alike."""
+
+
+class StartSshd(Protocol):
+    """`sshd(extra="", new=False)`."""
+
+    def __call__(self, extra: str = "", *, new: bool = False) -> Sshd:
+        """Start one, or take the one of this module that is configured alike."""
 
 
 class StartPrometheus(Protocol):
@@ -133,6 +142,22 @@ def gst_rtsp(new_folder: NewFolder, authority: Authority) -> Iterator[StartGstRt
                 server = gst_rtsp_peer.serve(new_folder("gst_rtsp"), auth, certificate, udp_only=udp_only)
                 started[key] = stack.enter_context(server)
             return started[key]
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def sshd(new_folder: NewFolder) -> Iterator[StartSshd]:
+    """Start OpenSSH's server; calls that ask for the same share one within a module, unless a `new` one is wanted."""
+    started: dict[str, Sshd] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(extra: str = "", *, new: bool = False) -> Sshd:
+            if new:
+                return stack.enter_context(sshd_peer.serve(new_folder("sshd"), extra))
+            if extra not in started:
+                started[extra] = stack.enter_context(sshd_peer.serve(new_folder("sshd"), extra))
+            return started[extra]
 
         yield start
 

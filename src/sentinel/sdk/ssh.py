@@ -104,9 +104,9 @@ class Door:
             self.now.connection.set_keepalive(QUIET_SECONDS, QUIET_PINGS)
 
     def drop(self, which: Connected | None = None) -> None:
-        """End the connection, if it is still the one that is meant."""
+        """Give the connection up, if it is still the one that is meant: the next who comes has a new one."""
         if self.now is not None and which in (None, self.now):
-            self.now.connection.abort()
+            self.now.give_up()
             self.now = None
 
 
@@ -145,6 +145,7 @@ class Connections:
                 raise
             finally:
                 opened.close()
+                connected.release()
 
     @asynccontextmanager
     async def through(self, run: Run, login: Login) -> AsyncIterator[Door]:
@@ -169,17 +170,13 @@ class Connections:
     async def _open(self, run: Run, door: Door, open_: Open[Opened]) -> tuple[Connected, Opened]:
         used = door.now if door.alive else None
         if used is not None:
-            door.watch()
             try:
-                with run.stage("channel"):
-                    return used, await open_(used.connection)
+                return used, await _opened(run, door, used, open_)
             except (asyncssh.Error, ProbeFailed):
                 if door.alive and door.now is used:
                     raise  # it is refused, not dead
         connected = await door.connected(run)
-        door.watch()
-        with run.stage("channel"):
-            return connected, await open_(connected.connection)
+        return connected, await _opened(run, door, connected, open_)
 
     @asynccontextmanager
     async def _inside(self, run: Run, login: Login, *, tunnel: bool = False) -> AsyncIterator[Door]:
@@ -244,6 +241,20 @@ async def connections() -> AsyncIterator[Connections]:
         else:
             del _shared[loop]
             pool.close()
+
+
+async def _opened(run: Run, door: Door, connected: Connected, open_: Open[Opened]) -> Opened:
+    """What is opened on a connection, which is held then."""
+    connected.hold()
+    door.watch()
+    try:
+        with run.stage("channel"):
+            return await open_(connected.connection)
+    except BaseException as error:
+        connected.release()
+        if not isinstance(error, asyncssh.ChannelOpenError):
+            door.drop(connected)  # a cancelled opening too: asyncssh would not close what is opened later
+        raise
 
 
 async def _place(run: Run, places: asyncio.Semaphore) -> None:

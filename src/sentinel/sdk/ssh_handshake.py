@@ -214,11 +214,32 @@ class _Client(asyncssh.SSHClient):
 
 @dataclass(slots=True, eq=False)
 class Connected:
-    """A connection that is logged in; ``shown`` is the host's key."""
+    """A connection that is logged in; ``shown`` is the host's key.
+
+    Whoever works on it holds it; one that is given up is closed when nobody does any more.
+    """
 
     connection: asyncssh.SSHClientConnection
     wire: Wire
     client: _Client
+    holders: int = 0
+    given_up: bool = False
+
+    def hold(self) -> None:
+        """Begin to work on it."""
+        self.holders += 1
+
+    def release(self) -> None:
+        """Work on it no longer."""
+        self.holders -= 1
+        if self.given_up:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Close it, as soon as nobody works on it."""
+        self.given_up = True
+        if not self.holders:
+            self.connection.close()  # says goodbye and waits for nothing
 
     @property
     def shown(self) -> str:
@@ -241,7 +262,7 @@ async def shake_hands(run: Run, login: Login) -> Connected:
     phases = Phases(run)
     client = _Client(login, phases)
     try:
-        # In a thread: to read a key that is encrypted takes a quarter of a second, on purpose.
+        # In a thread: an RSA key is checked by its arithmetic when it is read.
         options = await asyncio.to_thread(_options, login, client)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
         raise ProbeFailed(Failure("prepare", "bad_option", f"private_key: {type(error).__name__}")) from None
@@ -265,8 +286,7 @@ async def shake_hands(run: Run, login: Login) -> Connected:
 def _options(login: Login, client: _Client) -> asyncssh.SSHClientConnectionOptions:
     keys = None
     if login.private_key is not None:
-        secret = None if login.passphrase is None else login.passphrase.get_secret_value()
-        keys = [asyncssh.import_private_key(login.private_key.get_secret_value(), secret)]
+        keys = [asyncssh.import_private_key(login.private_key.get_secret_value())]
     old = login.legacy_algorithms
     return asyncssh.SSHClientConnectionOptions(
         client_factory=lambda: client,
@@ -324,6 +344,8 @@ def code_of(error: Exception) -> str:
         return "unauthorized"
     if isinstance(error, asyncssh.KeyExchangeFailed | asyncssh.HostKeyNotVerifiable):
         return "unsupported" if "No matching" in str(error) or "certificate" in str(error) else "protocol_error"
+    if isinstance(error, asyncssh.ProtocolNotSupported):
+        return "unsupported"
     if isinstance(error, asyncssh.ConnectionLost):
         return "closed"
     if isinstance(error, asyncssh.ChannelOpenError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from sentinel.sdk.protocol import Options
 
@@ -80,9 +81,8 @@ class SshLogin(Options):
     )
     private_key: SecretStr | None = Field(
         default=None,
-        description="The user's private key, in OpenSSH's form or PEM: \"${credential:probe-key}\".",
+        description="The user's private key without a passphrase, in the form of OpenSSH or PEM: ${file:probe-key}.",
     )
-    passphrase: SecretStr | None = Field(default=None, description="What the private key is encrypted with.")
     host_key: HostKeys = Field(
         description=(
             'The server\'s host key, as a fingerprint "SHA256:…" or a public line "ssh-ed25519 AAAA…"; several where '
@@ -97,9 +97,8 @@ class SshLogin(Options):
     @model_validator(mode="after")
     def _secret_is_there(self) -> Self:
         if self.password is None and self.private_key is None:
-            raise ValueError("a password or a private_key is missing")
-        if self.passphrase is not None and self.private_key is None:
-            raise ValueError("a passphrase belongs to a private_key")
+            # Of the type "missing": a probe may leave it to the checks that use it.
+            raise PydanticCustomError("missing", "a password or a private_key is missing")
         if ANY_HOST_KEY in self.host_key and len(self.host_key) > 1:
             raise ValueError("host_key: any stands alone")
         return self
@@ -112,7 +111,6 @@ class SshLogin(Options):
             self.username,
             self.password,
             self.private_key,
-            self.passphrase,
             self.host_key,
             self.legacy_algorithms,
         )
@@ -130,7 +128,6 @@ class Login:
     username: str
     password: SecretStr | None
     private_key: SecretStr | None
-    passphrase: SecretStr | None
     host_keys: tuple[str, ...]
     legacy_algorithms: bool = False
 

@@ -98,7 +98,11 @@ class Passage:
         """The far end of a channel to the target; a connection that turns out to be dead is replaced once."""
         reused = self._door is None and self._pool.open_to(self._login)
         while True:
-            connected = self._used = await self._bastion(run)
+            connected = await self._bastion(run)
+            if connected is not self._used:
+                self._used = connected
+                connected.hold()
+                self._stack.callback(connected.release)
             self._asked_at = time.monotonic()
             with run.stage("connect"):
                 try:

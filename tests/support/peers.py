@@ -52,6 +52,7 @@ PEERS = {
         Peer("alertmanager", "prometheus-alertmanager", ("prometheus-alertmanager",)),
         Peer("amtool", "amtool", ("prometheus-alertmanager",)),
         Peer("blackbox_exporter", "prometheus-blackbox-exporter", ("prometheus-blackbox-exporter",)),
+        Peer("baresip", "baresip", ("baresip-core",)),
         Peer(
             "chromium",
             "chromium",
@@ -79,10 +80,18 @@ PEERS = {
             proof=(SYSTEM_PYTHON, "-c", GST_RTSP_PROOF),
         ),
         Peer("ip", "ip", ("iproute2",)),
+        Peer(
+            "kamailio",
+            "kamailio",
+            ("kamailio", "kamailio-tls-modules"),
+            proof=("sh", "-c", "command -v kamailio && ls /usr/lib/*/kamailio/modules/tls.so"),
+        ),
         Peer("nft", "nft", ("nftables",)),
         Peer("nginx", "nginx", ("nginx-light",)),
         Peer("prometheus", "prometheus", ("prometheus",)),
         Peer("promtool", "promtool", ("prometheus",)),
+        Peer("sipp", "sipp", ("sip-tester",)),
+        Peer("sipsak", "sipsak", ("sipsak",)),
         Peer("snmp_exporter", "prometheus-snmp-exporter", ("prometheus-snmp-exporter",)),
         Peer("snmpd", "snmpd", ("snmpd",)),
         Peer("snmpget", "snmpget", ("snmp",)),
@@ -93,6 +102,7 @@ PEERS = {
         Peer("sshd", "sshd", ("openssh-server",)),
         Peer("strace", "strace", ("strace",)),
         Peer("systemd-analyze", "systemd-analyze", ("systemd",)),
+        Peer("tshark", "tshark", ("tshark",)),
     )
 }
 

@@ -63,6 +63,11 @@ class H323Options(Options):
         return self
 
     @property
+    def transport(self) -> Literal["udp", "tcp"]:
+        """What the mode is carried by."""
+        return "udp" if self.mode == "gatekeeper" else "tcp"
+
+    @property
     def usual_port(self) -> int:
         """The port that the mode has by itself."""
         return 1719 if self.mode == "gatekeeper" else 1720

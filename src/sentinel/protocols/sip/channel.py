@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from sentinel.domain.target import Target
 from sentinel.protocols.sip.options import SipOptions
@@ -14,7 +14,10 @@ from sentinel.sdk.net import connect, discard, record_certificate
 from sentinel.sdk.protocol import Run
 from sentinel.wire.sip import Message, StreamParser, parse_datagram
 
-_CHUNK = 16_384
+NO_HOST: Final = "sentinel.invalid"
+"""Our host, where we have no address towards the peer."""
+
+_CHUNK: Final = 16_384
 
 
 class Channel(Protocol):
@@ -78,8 +81,10 @@ class _Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._parser = StreamParser()
-        host, port = writer.get_extra_info("sockname")[:2]
-        self.local = (str(host).partition("%")[0], int(port))
+        name = writer.get_extra_info("sockname")
+        # Through a bastion our end is no address: a name that never resolves stands for it (RFC 2606), and the peer
+        # answers over the connection (18.2.2).
+        self.local = (str(name[0]).partition("%")[0], int(name[1])) if len(name) >= 2 else (NO_HOST, 5060)
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from sentinel.domain.target import Target
-from sentinel.protocols.sip.channel import Channel, reach
+from sentinel.protocols.sip.channel import NO_HOST, Channel, reach
 from sentinel.protocols.sip.options import SipOptions
 from sentinel.sdk.protocol import Run
 from sentinel.wire.digest import Login, MalformedChallenge
@@ -201,6 +201,8 @@ def _said(answer: Response) -> str:
 
 def _seen_as(answer: Response, local: tuple[str, int]) -> str:
     """Where the peer saw us (RFC 3581), where that is not where we are: an address is translated on the way."""
+    if local[0] == NO_HOST:
+        return ""
     via = answer.vias[0].parameters
     host, port = via.get("received") or local[0], via.get("rport") or str(local[1])
     return "" if (host, port) == (local[0], str(local[1])) else f"{bracketed(host)}:{port}"

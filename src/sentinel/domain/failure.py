@@ -40,6 +40,7 @@ STAGES: dict[str, str] = {
     "get": "SNMP GET",
     "walk": "SNMP walk of a table",
     "query": "asking for the data",
+    "heartbeat": "waiting for word from the target",
     "probe": "the probe as a whole",
 }
 
@@ -73,6 +74,8 @@ CODES: dict[str, str] = {
     "no_packets": "media was promised and no packet came",
     "no_key_frame": "packets came, but no complete key frame",
     "no_video": "the stream has no video in a known format",
+    "late": "no word came in the agreed time",
+    "reported": "the target, or somebody for it, reported the failure",
     "undecodable": "the key frame could not be decoded",
     # Ours: outcome UNKNOWN, never held against the target.
     "no_vantage": "no vantage reaches the target's zone",

@@ -28,6 +28,12 @@ class Track:
     control: str
     media: Media
 
+    @property
+    def clock_rate(self) -> int:
+        """Ticks a second of its RTP time stamps."""
+        mapping = self.media.rtpmap(self.payload_type)
+        return mapping.clock_rate if mapping is not None and mapping.clock_rate > 0 else 90_000
+
     def depacketiser(self, limit: int) -> Depacketiser:
         """A new one for this track, with what the description says of it; ``limit`` is bytes in a picture."""
         format_ = self.media.fmtp(self.payload_type)
@@ -57,6 +63,15 @@ def choose(description: Description, base: str, index: int) -> Track:
             return Track(codec, payload_type, frozenset(media.payload_types), control, media)
     formats = ", ".join(_name(media, number)[:20] for number in media.payload_types[:8]) or "no format"
     raise RtspFailure("no_video", f"video track {index} is {formats}")
+
+
+def sound_of(description: Description, base: str) -> str | None:
+    """The address for SETUP of the first audio track; None where there is none, or it has no address of its own."""
+    for media in description.media:
+        control = media.attribute("control")
+        if media.kind == "audio" and control and control != "*":
+            return address_of(control, base)
+    return None
 
 
 def base_of(content_base: str | None, content_location: str | None, asked: str) -> str:

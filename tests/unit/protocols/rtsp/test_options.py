@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from sentinel.protocols.rtsp import PROTOCOL
+from sentinel.protocols.rtsp.opening import url_of
 from sentinel.protocols.rtsp.options import RtspOptions
-from sentinel.protocols.rtsp.probe import _url
 from tests.support.probing import target
 
 
@@ -21,7 +21,8 @@ from tests.support.probing import target
     ],
 )
 def test_addresses(options: dict[str, Any], address: str, url: str) -> None:
-    assert _url(target(address), RtspOptions.model_validate(options)) == url
+    found = RtspOptions.model_validate(options)
+    assert url_of(target(address), found, found.path) == url
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,11 @@ def test_addresses(options: dict[str, Any], address: str, url: str) -> None:
         {"password": "x"},
         {"username": "a:b", "password": "x"},
         {"port": 0},
-        {"transport": "udp"},
+        {"transport": "multicast"},
+        {"transport": "udp", "tls": True},
+        {"watch": -1},
+        {"path": "/{channel}"},
+        {"path": "/{chanel}"},
         {"key_frame_tries": 0},
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
-from sentinel.picture.decoding import DecoderPool, Overloaded, WorkerDied, decoder_pool
+from sentinel.picture import DecoderPool, Overloaded, WorkerDied, decoder_pool
 from sentinel.protocols.rtsp import PROTOCOL
 from tests.support.probing import measure, target
 from tests.unit.protocols.rtsp.camera import SDP, Answer, Camera, Request, frame, media, stream
@@ -240,7 +240,8 @@ class _Pool(DecoderPool):
     async def prepare(self) -> None:
         """There is none to start."""
 
-    async def decode(self, codec: str, data: bytes, seconds: float) -> Any:  # noqa: ARG002 - it has one answer
+    async def examine(self, *_request: Any) -> Any:
+        """It has one answer."""
         raise self.error
 
 

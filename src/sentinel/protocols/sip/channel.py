@@ -84,7 +84,7 @@ class _Connection:
         name = writer.get_extra_info("sockname")
         # Through a bastion our end is no address: a name that never resolves stands for it (RFC 2606), and the peer
         # answers over the connection (18.2.2).
-        self.local = (str(name[0]).partition("%")[0], int(name[1])) if len(name) >= 2 else (NO_HOST, 5060)
+        self.local = (str(name[0]).partition("%")[0], int(name[1])) if isinstance(name, tuple) else (NO_HOST, 5060)
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)

@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 import typing
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
@@ -83,6 +83,11 @@ class ProbeFailed(Exception):
 
 class Tunnel(typing.Protocol):
     """What ``sdk.net`` connects through in a zone that is reached ``via`` a bastion."""
+
+    @property
+    def beyond(self) -> Hashable:
+        """What tells it from other ways: an address beyond another bastion is another host."""
+        ...
 
     async def dial(self, run: Run, host: str, port: int) -> socket.socket:
         """A connected, non-blocking socket to a name or an address of the far side."""
@@ -160,11 +165,33 @@ class Inbox(typing.Protocol):
         """Have the check's probe run as soon as there is room; its regular times stay."""
         ...
 
+    def kept(self, check: str) -> Mapping[str, float]:
+        """What was kept of the check, over a restart as well; empty where nothing was."""
+        ...
+
+    def keep(self, check: str, memory: Mapping[str, float]) -> None:
+        """Keep this of the check, in place of what was kept: on the disk within two seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that came to the daemon's own web server below ``/<protocol>/``.
+
+    ``path`` is what follows, decoded, at most 256 characters; ``method`` is GET, HEAD or POST, all of the same meaning.
+    A body is not read.
+    """
+
+    method: str
+    path: str
+
 
 Transport = Literal["icmp", "tcp", "udp", "local"]
 
 Probe = Callable[[Target, Any, Run], Awaitable[None]]
 Attach = Callable[[Any, Inbox], None]
+Intake = Callable[[Any, Call], int]
+Investigate = Callable[[Any, Check], Awaitable[Evidence | None]]
 Done = Callable[[Check, Measurement], None]
 Sweep = Callable[[Any, Sequence[Check], Done], None]
 Count = Callable[[Any], Mapping[str, Mapping[str, float]]]
@@ -179,6 +206,11 @@ class Protocol:
     ``attach`` gives that value its ``Inbox``: called with both when the service is open and the configuration is in
     force, and again after each reload, which may have changed ``Inbox.checks()``.  It returns at once.  The probe of a
     protocol that is told things looks at what its service was told, so that silence is measured as well.
+    ``intake`` takes a call at the daemon's web server, with the service, and gives the status of the answer; it returns
+    at once.  Whoever reaches the server may call it without the API's token: it asks for a secret of its own, and says
+    404 to whom does not know one.
+    ``investigate`` looks closer at a check on which an incident was opened, with the service: asked once an incident,
+    after people were told, within half a minute; what it finds is kept with the incident.
     ``values_of`` adds the values that depend on the options (an SNMP profile's).
     ``sweep`` is for protocols with thousands of cheap exchanges: called with the service, all checks due in a
     tick and ``done``; returns at once; calls ``done`` exactly once for each check, at its deadline at the
@@ -195,6 +227,8 @@ class Protocol:
     values: tuple[Value, ...] = ()
     service: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     attach: Attach | None = None
+    intake: Intake | None = None
+    investigate: Investigate | None = None
     values_of: Callable[[Any], tuple[Value, ...]] | None = None
     sweep: Sweep | None = None
     counters: tuple[Counter, ...] = ()

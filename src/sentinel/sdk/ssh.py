@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol, TypeVar
 
@@ -49,6 +49,9 @@ class Closable(Protocol):
         """End it."""
 
 
+Key = tuple[Login, Hashable]
+"""Who logs in where, and the bastion beyond which that is."""
+
 Opened = TypeVar("Opened", bound=Closable)
 Open = Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]]
 
@@ -58,8 +61,9 @@ _ROOM = 0.05  # of the time that is left: kept to say that there was no place fr
 class Door:
     """The connection to one login: made when it is needed, dropped when it is dead, idle or of doubtful state."""
 
-    def __init__(self, login: Login) -> None:
-        self.login = login
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self._login, _ = key
         self.now: Connected | None = None
         self.users = 0
         self.places = asyncio.Semaphore(CHANNELS)
@@ -87,7 +91,7 @@ class Door:
                 raise ProbeFailed(self._failed[1])  # somebody has just tried: two wrong passwords lock an account
             self.drop()
             try:
-                self.now = await shake_hands(run, self.login)
+                self.now = await shake_hands(run, self._login)
             except ProbeFailed as failed:
                 self._failed = (time.monotonic(), failed.failure)
                 raise
@@ -114,7 +118,7 @@ class Connections:
     """The pool: a ``Door`` for each login."""
 
     def __init__(self) -> None:
-        self._doors: dict[Login, Door] = {}
+        self._doors: dict[Key, Door] = {}
 
     @asynccontextmanager
     async def channel(self, run: Run, login: Login, open_: Open[Opened]) -> AsyncIterator[Opened]:
@@ -155,9 +159,10 @@ class Connections:
             door.watch()
             yield door
 
-    def open_to(self, login: Login) -> bool:
-        """Whether there is a connection already."""
-        return login in self._doors and self._doors[login].alive
+    def open_to(self, login: Login, beyond: Hashable = None) -> bool:
+        """Whether there is a connection already, ``beyond`` a bastion or without one."""
+        door = self._doors.get((login, beyond))
+        return door is not None and door.alive
 
     def close(self) -> None:
         """End all connections."""
@@ -180,7 +185,7 @@ class Connections:
 
     @asynccontextmanager
     async def _inside(self, run: Run, login: Login, *, tunnel: bool = False) -> AsyncIterator[Door]:
-        door = self._enter(login)
+        door = self._enter((login, None if run.tunnel is None else run.tunnel.beyond))
         places = door.ways if tunnel else door.places
         try:
             await _place(run, places)
@@ -191,10 +196,10 @@ class Connections:
         finally:
             self._leave(door)
 
-    def _enter(self, login: Login) -> Door:
-        door = self._doors.get(login)
+    def _enter(self, key: Key) -> Door:
+        door = self._doors.get(key)
         if door is None:
-            door = self._doors[login] = Door(login)
+            door = self._doors[key] = Door(key)
         if door.idle is not None:
             door.idle.cancel()
             door.idle = None
@@ -218,8 +223,8 @@ class Connections:
         if door.idle is not None:
             door.idle.cancel()
         door.drop()
-        if self._doors.get(door.login) is door:
-            del self._doors[door.login]
+        if self._doors.get(door.key) is door:
+            del self._doors[door.key]
 
 
 # The pool of the loop that runs, and how many hold it.

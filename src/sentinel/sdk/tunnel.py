@@ -53,6 +53,11 @@ class Passage:
         self._used: Connected | None = None
         self._asked_at = 0.0
 
+    @property
+    def beyond(self) -> Login:
+        """The bastion's login."""
+        return self._login
+
     async def dial(self, run: Run, host: str, port: int) -> socket.socket:
         """A connected, non-blocking socket to a name or address of the far side: stages ``tunnel`` and ``connect``.
 

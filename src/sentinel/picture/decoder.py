@@ -7,8 +7,7 @@ privileges.
 A request is ``REQUEST`` (codec number, length of the head, length of what follows), the head and the rest.  The head
 is JSON: ``shots``, the lengths of the pictures, and ``traces``, the length of an earlier answer's, which come first;
 and where something is to be measured ``seconds`` (of each picture), ``masks``, ``region`` (as options.py has them),
-``ago`` (seconds from the picture of the traces to the first one) and ``still`` (seconds for which that one had stood
-still).  An answer is ``ANSWER`` (three lengths), JSON, traces and a JPEG file.  The JSON has ``width``, ``height``,
+and ``ago`` (seconds from the picture of the traces to the first one).  An answer is ``ANSWER`` (three lengths), JSON, traces and a JPEG file.  The JSON has ``width``, ``height``,
 ``format``, ``profile`` and ``values``, or ``error``.
 """
 
@@ -152,7 +151,7 @@ def warm_up() -> None:
     frame = av.VideoFrame(64, 48, "yuv420p")
     survey.take(frame, 0.0)
     survey.take(frame, 1.0)
-    examine("mjpeg", [portrait(frame)], {"seconds": [0.0], "ago": 1.0, "still": 0.0}, survey.traces)
+    examine("mjpeg", [portrait(frame)], {"seconds": [0.0], "ago": 1.0}, survey.traces)
 
 
 def _parts(data: bytes, lengths: Sequence[int]) -> Iterator[bytes]:

@@ -38,11 +38,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What the next run compares with: the last picture's traces, when it was, and for how long it had stood still."""
+    """What the next run compares with: traces of the last pictures, and when the last one was (monotonic)."""
 
     traces: bytes
     at: float
-    still: float
 
 
 async def examine(
@@ -70,14 +69,12 @@ async def examine(
         "seconds": [shot.seconds for shot in shots],
     }
     if memory is not None:
-        settings["ago"], settings["still"] = now - memory.at, memory.still
+        settings["ago"] = max(0.0, now - shots[-1].seconds - memory.at)  # the last of these pictures is of now
     answer = await pool.examine(
         codec, [shot.data for shot in shots], settings, memory.traces if memory else b"", seconds
     )
     picture = answer.picture
-    run.memory.pop(_REMEMBERED, None)
-    if answer.traces:
-        run.memory[_REMEMBERED] = _Memory(answer.traces, now, answer.values.get("picture_still_seconds", 0.0))
+    run.memory[_REMEMBERED] = _Memory(answer.traces, now)
     run.values.update(_expected(options, codec, picture))
     run.values.update({name: value for name, value in answer.values.items() if _sound(name, value)})
     run.facts["codec"] = codec

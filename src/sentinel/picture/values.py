@@ -17,7 +17,7 @@ PICTURE_VALUES: Final = (
     Value("picture_uniform_ratio", "1", "Share of the picture that has one colour without any grain."),
     Value("picture_sharpness_ratio", "1", "Steepness of the steepest edges to their height; small where blurred."),
     Value("picture_noise_ratio", "1", "Standard deviation of the grain of single pixels, to white."),
-    Value("picture_cast_ratio", "1", "Distance of the picture's mean colour from grey, to the largest possible."),
+    Value("picture_cast_ratio", "1", "Colour of what is nearest to grey, to its light; 0.5 where a colour is lost."),
     Value("picture_covered_ratio", "1", "Share of the picture that is one featureless area."),
     Value("picture_stripes_ratio", "1", "Share of the picture's contrast that is the same along whole lines."),
     Value("picture_still_seconds", "s", "Time for which nothing has changed, not even the grain; 0 where it has."),

@@ -1,0 +1,154 @@
+"""What is measured of one picture: numbers between 0 and 1 that say nothing of good or bad.
+
+A measure that means nothing for a picture is left out: nobody can say whether a black picture is blurred.  The order
+is: black as a whole, white as a whole, uniform; what comes later is measured of pictures that are none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sentinel.picture.planes import Floats, Levels, Mask, Planes
+
+BLACK: Final = 0.1
+"""A picture whose peak is below this is black as a whole."""
+WHITE: Final = 0.97
+"""A picture of which this share is next to white is white as a whole."""
+UNIFORM: Final = 0.9
+"""A picture of which this share has one colour is uniform: its edges are those of a caption."""
+
+_ALIKE = 4
+"""Levels by which pixels of one colour may differ."""
+_BLOCK = 8
+"""Pixels of the small picture across a block that is featureless or not."""
+_FLAT = 1.6
+"""Mean difference of neighbouring pixels below which a block is featureless, in levels."""
+_CONTRAST = 24.0
+"""Levels between the darkest and the brightest of a patch that has an edge to look at."""
+_FAINT = 4.0
+"""Variance in levels that is no contrast."""
+
+Patches = npt.NDArray[np.float32]
+"""Patch, row, column: levels of luma, unscaled."""
+
+
+def brightness(levels: Levels, looked_at: Mask | None) -> dict[str, float]:
+    """Mean, peak and share next to white, of the small luma."""
+    counts = np.bincount((levels if looked_at is None else levels[looked_at]).ravel(), minlength=256)
+    total = max(1, int(counts.sum()))
+    reach = np.cumsum(counts[::-1])
+    peak = 255 - int(np.searchsorted(reach, 0.005 * total))
+    return {
+        "picture_luma_mean_ratio": float(counts @ np.arange(256)) / total / 255,
+        "picture_luma_peak_ratio": peak / 255,
+        "picture_bright_ratio": int(counts[240:].sum()) / total,
+    }
+
+
+def uniformity(planes: Planes, looked_at: Mask | None) -> float:
+    """Share of the picture that has its most frequent colour, within a few levels."""
+    luma = planes.small[::2, ::2][: planes.blue.shape[0], : planes.blue.shape[1]]
+    keep = None if looked_at is None else looked_at[::2, ::2][: luma.shape[0], : luma.shape[1]]
+    alike = np.ones(luma.shape, np.bool_)
+    for plane in (luma, planes.blue, planes.red):
+        values = plane.astype(np.int16) + 128
+        counts = np.bincount((values if keep is None else values[keep]).ravel(), minlength=400)
+        near = np.convolve(counts, np.ones(2 * _ALIKE + 1, np.int64), "same")
+        alike &= np.abs(values - int(np.argmax(near))) <= _ALIKE
+    return float((alike if keep is None else alike[keep]).mean()) if keep is None or keep.any() else 0.0
+
+
+def cast(planes: Planes, looked_at: Mask | None) -> float | None:
+    """Colour of the pixels that are nearest to grey, relative to their light; None where all is dark or white.
+
+    A scene has something grey in it, unless all its colours have moved.  A lost channel gives about 0.5.
+    """
+    luma = planes.small[::2, ::2][: planes.blue.shape[0], : planes.blue.shape[1]]
+    medium = (luma > 40) & (luma < 240)
+    if looked_at is not None:
+        medium &= looked_at[::2, ::2][: luma.shape[0], : luma.shape[1]]
+    if medium.mean() < 0.05:
+        return None
+    colour = np.hypot(planes.blue[medium], planes.red[medium]) / luma[medium]
+    return float(np.partition(colour, len(colour) // 10)[len(colour) // 10])
+
+
+def coverage(levels: Levels, looked_at: Mask | None) -> float:
+    """Share of featureless blocks that are neither dark nor next to white."""
+    rows, columns = (size // _BLOCK for size in levels.shape)
+    if not rows or not columns:
+        return 0.0
+    cut = levels[: rows * _BLOCK, : columns * _BLOCK].astype(np.int16)
+    steps = np.zeros(cut.shape, np.int16)
+    steps[:, 1:] = np.abs(np.diff(cut, axis=1))
+    steps[1:] += np.abs(np.diff(cut, axis=0))
+    flat = _blocks(steps, rows, columns) < _FLAT
+    level = _blocks(cut, rows, columns)
+    featureless = flat & (level > 20) & (level < 240)
+    if looked_at is None:
+        return float(featureless.mean())
+    kept = _blocks(looked_at[: rows * _BLOCK, : columns * _BLOCK], rows, columns) > 0.5
+    return float(featureless[kept].mean()) if kept.any() else 0.0
+
+
+def _blocks(values: npt.NDArray[Any], rows: int, columns: int) -> Floats:
+    return values.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3), dtype=np.float32)
+
+
+def noise(patches: Patches) -> float:
+    """Standard deviation of the grain, from the quarter of the patches that have least of it (Immerkaer, 1996)."""
+    rows = patches[:, :-2] - 2 * patches[:, 1:-1] + patches[:, 2:]
+    grain = rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
+    each = np.abs(grain).mean(axis=(1, 2)) * float(np.sqrt(np.pi / 2)) / 6
+    return float(np.percentile(each, 25)) / 255
+
+
+def sharpness(patches: Patches) -> float | None:
+    """The steepest slope of edges, to a pixel, as a share of their height; None where the picture has no edges.
+
+    An edge that a lens has blurred by a standard deviation of s pixels has 0.4 / s.
+    """
+    softened = (patches[:, :-2] + 2 * patches[:, 1:-1] + patches[:, 2:]) / 4  # takes half of the grain away
+    across = np.abs(softened[:, :, 2:] - softened[:, :, :-2]) / 2
+    softened = (patches[:, :, :-2] + 2 * patches[:, :, 1:-1] + patches[:, :, 2:]) / 4
+    down = np.abs(softened[:, 2:] - softened[:, :-2]) / 2
+    slope = np.maximum(across, down).max(axis=(1, 2))
+    height = patches.max(axis=(1, 2)) - patches.min(axis=(1, 2))
+    edges = height > _CONTRAST
+    if edges.sum() < max(3, len(patches) // 20):
+        return None
+    return float(np.percentile(slope[edges] / height[edges], 75))
+
+
+def stripes(planes: Planes) -> float | None:
+    """The larger share of fine contrast that is the same along whole rows, or along whole columns.
+
+    The picture is cut into bands of lines, and the middle one of them counts: stripes are all over the picture, a
+    horizon is not.  Every twenty-fourth pixel along the lines is looked at, of large pictures.
+    """
+    shares = []
+    for lines in (planes.luma[:, :: _step(planes.luma.shape[1])], planes.luma[:: _step(planes.luma.shape[0])].T):
+        window = max(5, len(lines) // 16) | 1
+        bands = len(lines) // (2 * window)
+        if bands < 3 or lines.shape[1] < 16:
+            continue
+        levels = (lines.astype(np.float32) * np.float32(planes.scale))[: bands * 2 * window]
+        profile = levels.mean(axis=1)
+        fine = np.square(profile - _smooth(profile, window)).reshape(bands, -1).mean(axis=1)
+        rest = (levels - profile[:, None]).reshape(bands, 2 * window, -1)
+        across = np.square(rest - rest.mean(axis=1, keepdims=True)).mean(axis=(1, 2))
+        shares.append(float(np.median(fine / (fine + across + _FAINT))))
+    return max(shares, default=None)
+
+
+def _step(size: int) -> int:
+    return max(1, min(24, size // 32))
+
+
+def _smooth(values: npt.NDArray[np.float32], window: int) -> npt.NDArray[np.float32]:
+    half = window // 2
+    sums = np.cumsum(np.pad(values.astype(np.float64), (half + 1, half), "edge"))
+    return ((sums[window:] - sums[:-window]) / window).astype(np.float32)

@@ -42,8 +42,8 @@ def test_everything_else_is_not() -> None:
     ):
         assert realm.judge(given, "OPTIONS", USERS.get, 1.0) == ("wrong", ""), given
     assert realm.judge(good, "REGISTER", USERS.get, 1.0) == ("wrong", "")
-    for given in (None, "", "Basic ODAwMTpzZWNyZXQtMQ==", "Digest " + "a" * 10_000):
-        assert realm.judge(given, "OPTIONS", USERS.get, 1.0) == ("missing", "")
+    for missing in (None, "", "Basic ODAwMTpzZWNyZXQtMQ==", "Digest " + "a" * 10_000):
+        assert realm.judge(missing, "OPTIONS", USERS.get, 1.0) == ("missing", "")
 
 
 def test_an_old_nonce_is_told_to_who_knows_the_password_only() -> None:

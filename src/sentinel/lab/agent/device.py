@@ -6,13 +6,14 @@ its own, drawn from its id, so that two of them never show the same figures and 
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sentinel.domain.target import Check, Target
+from sentinel.lab.agent.appliances import APPLIANCES
 from sentinel.lab.agent.ber import COUNTER32, COUNTER64, GAUGE32, TIMETICKS
+from sentinel.lab.agent.motion import Moving, swaying, traffic
 from sentinel.lab.agent.tree import Tree
 from sentinel.lab.examples import NoExample, text_for
 
@@ -29,8 +30,6 @@ EXAMPLE_ENTERPRISE: Final = "1.3.6.1.4.1.32473"
 _PORTS: Final = {"switch": 28}
 _GIGABIT: Final = 1_000_000_000
 
-Moving = Callable[[float], float]
-
 
 def device(target: Target, checks: tuple[Check, ...], notes: list[str]) -> Tree:
     """The objects of a target's agent; a check's expectation that cannot be met is told in ``notes``."""
@@ -39,6 +38,10 @@ def device(target: Target, checks: tuple[Check, ...], notes: list[str]) -> Tree:
     _interfaces(tree, target, character)
     _host(tree, target, character)
     _sensors(tree, character)
+    read = {oid for check in checks for oid in _read(check)}
+    for subtree, put in APPLIANCES:
+        if any(oid.startswith(f"{subtree}.") for oid in read):
+            put(tree, character)
     for check in checks:
         _asked(tree, check, character, notes)
     return tree
@@ -74,27 +77,30 @@ def _interfaces(tree: Tree, target: Target, character: random.Random) -> None:
         tree.number(f"{row}.8.{index}", 1)
         tree.text(f"{more}.1.{index}", name)
         tree.number(f"{more}.15.{index}", speed // 1_000_000, GAUGE32)
+        tree.number(f"{more}.19.{index}", 0, TIMETICKS)
         tree.text(f"{more}.18.{index}", "上联" if uplink else "")
         for narrow, wide in ((10, 6), (16, 10)):
-            bytes_moved = _traffic(character, speed / 8 * character.uniform(0.01, 0.3))
+            bytes_moved = traffic(character, speed / 8 * character.uniform(0.01, 0.3))
             tree.number(f"{row}.{narrow}.{index}", bytes_moved, COUNTER32)
             tree.number(f"{more}.{wide}.{index}", bytes_moved, COUNTER64)
         for column in (13, 14, 19, 20):  # discards and errors: one now and then
-            tree.number(f"{row}.{column}.{index}", _traffic(character, character.choice((0.0, 0.0, 0.002))), COUNTER32)
+            tree.number(f"{row}.{column}.{index}", traffic(character, character.choice((0.0, 0.0, 0.002))), COUNTER32)
 
 
 def _host(tree: Tree, target: Target, character: random.Random) -> None:
     tree.number(f"{HOST}.1.1.0", lambda now: (86_400 * 40 + now) * 100, TIMETICKS)
-    tree.number(f"{HOST}.1.6.0", _swaying(character, 180, 12), GAUGE32)
+    tree.number(f"{HOST}.1.5.0", 2, GAUGE32)
+    tree.number(f"{HOST}.2.2.0", 8_388_608)
+    tree.number(f"{HOST}.1.6.0", swaying(character, 180, 12), GAUGE32)
     for core in range(1, 5):
-        tree.number(f"{HOST}.3.3.1.2.{core}", _swaying(character, character.uniform(10, 40), 8))
+        tree.number(f"{HOST}.3.3.1.2.{core}", swaying(character, character.uniform(10, 40), 8))
     for index, (name, unit, size, share) in enumerate(
         (("Physical memory", 1024, 8_388_608, 0.45), ("/", 4096, 26_214_400, 0.3)), start=1
     ):
         tree.text(f"{HOST}.2.3.1.3.{index}", name)
         tree.number(f"{HOST}.2.3.1.4.{index}", unit)
         tree.number(f"{HOST}.2.3.1.5.{index}", size)
-        tree.number(f"{HOST}.2.3.1.6.{index}", _swaying(character, size * share, size * 0.02))
+        tree.number(f"{HOST}.2.3.1.6.{index}", swaying(character, size * share, size * 0.02))
     for index, part in enumerate(("中央处理器", "网络接口", f"{target.kind} 输出"), start=1):
         tree.text(f"{HOST}.3.2.1.3.{index}", part)
         tree.number(f"{HOST}.3.2.1.5.{index}", 2)  # running
@@ -103,11 +109,11 @@ def _host(tree: Tree, target: Target, character: random.Random) -> None:
 def _sensors(tree: Tree, character: random.Random) -> None:
     # Type, scale and precision are RFC 3433's: 8 degrees Celsius, 10 rpm, 4 volts DC; scale 9 is units.
     sensors: tuple[tuple[str, int, int, Moving], ...] = (
-        ("进风口温度", 8, 1, _swaying(character, character.uniform(210, 270), 15)),
-        ("主板温度", 8, 1, _swaying(character, character.uniform(380, 460), 25)),
-        ("风扇1", 10, 0, _swaying(character, 4200, 150)),
-        ("风扇2", 10, 0, _swaying(character, 4150, 150)),
-        ("12V电源", 4, 2, _swaying(character, 1204, 6)),
+        ("进风口温度", 8, 1, swaying(character, character.uniform(210, 270), 15)),
+        ("主板温度", 8, 1, swaying(character, character.uniform(380, 460), 25)),
+        ("风扇1", 10, 0, swaying(character, 4200, 150)),
+        ("风扇2", 10, 0, swaying(character, 4150, 150)),
+        ("12V电源", 4, 2, swaying(character, 1204, 6)),
     )
     for index, (name, kind, precision, value) in enumerate(sensors, start=1001):
         tree.text(f"{ENTITY}.2.{index}", name)
@@ -118,6 +124,14 @@ def _sensors(tree: Tree, character: random.Random) -> None:
         tree.number(f"{SENSOR}.3.{index}", precision)
         tree.number(f"{SENSOR}.4.{index}", value)
         tree.number(f"{SENSOR}.5.{index}", 1)  # ok
+
+
+def _read(check: Check) -> Iterator[str]:
+    """The OIDs of single values and of columns that a check reads."""
+    asked = check.options.plan
+    yield from asked.oids
+    for table in asked.tables:
+        yield from (column.oid for column in table.columns.values())
 
 
 def _asked(tree: Tree, check: Check, character: random.Random, notes: list[str]) -> None:
@@ -171,24 +185,12 @@ def _number(tree: Tree, name: str, metric: Any, character: random.Random) -> Non
     """A number of the type that a metric is said to have."""
     if metric.type in ("counter32", "counter64"):
         tag = COUNTER32 if metric.type == "counter32" else COUNTER64
-        tree.number(name, _traffic(character, character.uniform(10, 1000)), tag)
+        tree.number(name, traffic(character, character.uniform(10, 1000)), tag)
     elif metric.type == "timeticks":
         tree.number(name, lambda now: (86_400 + now) * 100, TIMETICKS)
+    elif metric.type == "bits":
+        tree.text(name, "\0")
     elif metric.type == "enum":
         tree.number(name, (metric.ok or tuple(metric.labels) or (1,))[0])
     else:
-        tree.number(name, _swaying(character, character.uniform(20, 60), 5))
-
-
-def _swaying(character: random.Random, middle: float, width: float) -> Moving:
-    """Up and down around a middle, in some minutes."""
-    period, phase = character.uniform(120, 600), character.uniform(0, math.tau)
-    return lambda now: middle + width * math.sin(math.tau * now / period + phase)
-
-
-def _traffic(character: random.Random, rate: float) -> Moving:
-    """A counter that always rises, by ``rate`` a second more or less; the integral of a rate that sways."""
-    begun = rate * character.uniform(1e4, 1e6)
-    period, phase = character.uniform(60, 300), character.uniform(0, math.tau)
-    swing = 0.6 * rate * period / math.tau
-    return lambda now: begun + rate * now + swing * (1 + math.sin(math.tau * now / period + phase))
+        tree.number(name, swaying(character, character.uniform(20, 60), 5))

@@ -19,7 +19,7 @@ from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import UPTIME, Counters
 from sentinel.protocols.snmp.session import Session
 from sentinel.protocols.snmp.table import Reader, get_all, measure_table
-from sentinel.protocols.snmp.values import measured, number, text
+from sentinel.protocols.snmp.values import ALONE, Beside, bits, measured, number, raw_number, text
 from sentinel.sdk.net import is_literal, resolve
 from sentinel.sdk.protocol import Protocol, Run
 
@@ -119,13 +119,15 @@ def _record(name: str, metric: Metric, found: Mapping[str, Raw], run: Run, count
     if metric.type == "text":
         run.facts[name] = text(raw)
         return
-    count = number(raw)
+    count = raw_number(metric, raw)
     if count is None:
         raise AgentError("protocol_error", f"{name}: {text(raw, 60)!r} where a number is due (type {metric.type})")
     if metric.type == "enum":
         run.facts[name] = metric.labels.get(int(count), str(int(count)))
-    divisor = None if metric.divided_by is None else number(found.get(metric.divided_by))
-    value = measured(name, metric, count, counters, now, divisor)
+    elif isinstance(raw, bytes) and metric.type == "bits":
+        run.facts[name] = ", ".join(bits(metric, raw))
+    beside = ALONE if metric.divided_by is None else Beside(number(found.get(metric.divided_by)))
+    value = measured(name, metric, count, counters, now, beside)
     if value is not None:
         run.values[name] = value
 

@@ -33,7 +33,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 
-Type = Literal["gauge", "counter32", "counter64", "timeticks", "text", "enum"]
+Type = Literal["gauge", "counter32", "counter64", "timeticks", "text", "enum", "bits"]
 
 
 class _Model(BaseModel):
@@ -47,23 +47,30 @@ class Metric(_Model):
     type: Type = Field(
         "gauge",
         description="gauge: a number, a decimal text or net-snmp's Opaque float. counter32, counter64: becomes a rate "
-        "per second. timeticks: hundredths become seconds. text: a fact, not a value. enum: a number with a meaning.",
+        "per second. timeticks: hundredths become seconds. text: a fact, not a value. enum: a number with a meaning. "
+        "bits: a string of bits (RFC 2578 section 7.1.4); its value is how many of those in labels are set.",
     )
     scale: float = Field(1.0, description="Factor from the agent's unit to the value's (0.01 for hundredths).")
     unit: str = Field("", max_length=16, description="Unit of the value after scaling; a counter's is per second.")
     description: str = Field("", max_length=200, description="One sentence for people.")
     optional: bool = Field(False, description="Its absence is no failure.")
-    divided_by: Oid | None = Field(None, description="gauge: divide by this OID's value, to make a ratio.")
+    divided_by: Oid | None = Field(
+        None, description="gauge, counter: divide by this OID's value, to make a ratio; none where it is not above 0."
+    )
     invalid: tuple[float, ...] = Field((), description="Raw numbers with which the device says: no reading.")
-    labels: dict[int, str] = Field(default_factory=dict, description="enum: the meaning of each number, a fact.")
+    labels: dict[int, str] = Field(default_factory=dict, description="enum, bits: the meaning of each number, a fact.")
     ok: tuple[int, ...] = Field((), description="enum: numbers that are well; the value is then 1 or 0.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.divided_by and self.type != "gauge":
-            raise ValueError("divided_by is for a gauge")
-        if (self.labels or self.ok) and self.type != "enum":
-            raise ValueError("labels and ok are for an enum")
+        if self.divided_by and self.type not in ("gauge", *BITS):
+            raise ValueError("divided_by is for a gauge or a counter")
+        if self.labels and self.type not in ("enum", "bits"):
+            raise ValueError("labels are for an enum or for bits")
+        if self.ok and self.type != "enum":
+            raise ValueError("ok is for an enum")
+        if self.type == "bits" and not self.labels:
+            raise ValueError("bits need labels: those that count")
         return self
 
     def value(self, name: str, *, items: bool = False) -> Value | None:
@@ -80,6 +87,7 @@ class Fallback(_Model):
     oid: Oid = Field(description="The other column's OID.")
     type: Type = Field("gauge", description="Its type.")
     scale: float = Field(1.0, description="Its factor.")
+    divided_by: Oid | None = Field(None, description="What it is divided by.")
 
 
 class Only(_Model):
@@ -103,6 +111,9 @@ class Column(Metric):
     fallback: Fallback | None = Field(None, description="Read where an agent does not have the first column.")
     only: Only | None = Field(None, description="Only rows where another column holds a number.")
     sensor: Sensor | None = Field(None, description="Decimal point from ENTITY-SENSOR-MIB.")
+    discontinuity: Oid | None = Field(
+        None, description="counter: a column that changes where the counter began anew; then there is no rate."
+    )
     aggregate: Literal["mean", "max", "min", "sum"] | None = Field(
         None, description="One value for all rows in place of one for each."
     )
@@ -111,6 +122,8 @@ class Column(Metric):
     def _numeric(self) -> Self:
         if self.type == "text":
             raise ValueError("a column can't be a text")
+        if self.discontinuity and self.type not in BITS:
+            raise ValueError("discontinuity is for a counter")
         if self.fallback and (self.fallback.type in BITS) != (self.type in BITS):
             raise ValueError("a counter's fallback is a counter")
         return self
@@ -122,6 +135,9 @@ class Table(_Model):
     description: str = Field("", max_length=200, description="One sentence for people.")
     label: tuple[Oid, ...] = Field(
         (), description="Columns that name a row, the first that is not empty; else the index."
+    )
+    aliases: tuple[Oid, ...] = Field(
+        (), max_length=4, description="Columns that the check's items are looked for in, beside the label."
     )
     optional: bool = Field(False, description="An empty table is no failure.")
     columns: dict[Name, Column] = Field(min_length=1, description="Value name to column.")

@@ -20,8 +20,8 @@ class Counters:
     """
 
     uptime: tuple[float, float] | None = None
-    seen: dict[str, tuple[int, float]] = field(default_factory=dict)
-    previous: dict[str, tuple[int, float]] = field(default_factory=dict)
+    seen: dict[str, tuple[int, float, float | None]] = field(default_factory=dict)
+    previous: dict[str, tuple[int, float, float | None]] = field(default_factory=dict)
     certain: bool = False
 
     def begin(self, ticks: float | None, now: float) -> bool:
@@ -35,19 +35,21 @@ class Counters:
         self.previous, self.seen = ({} if restarted else self.seen), {}
         return not restarted
 
-    def rate(self, key: str, kind: str, count: int, now: float) -> float | None:
+    def rate(self, key: str, kind: str, count: int, now: float, mark: float | None = None) -> float | None:
         """Units per second since the last round; None in the first round, and where the counter began anew.
 
         A Counter32 that went back has wrapped if the uptime says that the agent has not restarted; without an
         uptime, a step of more than half the range is taken for a restart.  A Counter64 does not wrap within a life
-        of the device (RFC 2863 section 3.1.6): one that went back began anew.
+        of the device (RFC 2863 section 3.1.6): one that went back began anew.  ``mark`` is what the agent says of the
+        last discontinuity (ifCounterDiscontinuityTime): where it is another than before, the two counts have nothing to
+        do with each other.
         """
         bits = BITS[kind]
         if not 0 <= count < 2**bits:
             return None
         old = self.previous.get(key)
-        self.seen[key] = (count, now)
-        if old is None or now <= old[1]:
+        self.seen[key] = (count, now, mark)
+        if old is None or now <= old[1] or mark != old[2]:
             return None
         step = count - old[0]
         if step < 0:

@@ -14,8 +14,7 @@ from sentinel.protocols.snmp.options import SnmpOptions
 from sentinel.protocols.snmp.profile import Column, Table
 from sentinel.protocols.snmp.rates import Counters
 from sentinel.protocols.snmp.session import Patience, Session
-from sentinel.protocols.snmp.values import label, measured, number
-from sentinel.sdk.patterns import Pattern
+from sentinel.protocols.snmp.values import ALONE, Beside, label, measured, number, raw_number
 from sentinel.sdk.protocol import Run
 
 _AGGREGATES: dict[str, Callable[[Collection[float]], float]] = {"mean": fmean, "max": max, "min": min, "sum": sum}
@@ -95,7 +94,7 @@ async def get_all(
 async def measure_table(reader: Reader, table: Table, run: Run, counters: Counters) -> tuple[int, list[str]]:
     """Measure every column; the number of rows and the names of columns that the agent does not have."""
     indexes, labels = await _rows(reader, table)
-    keys = _keys(indexes, labels, reader.items)
+    keys = _keys(indexes, labels, await _chosen(reader, table, indexes, labels))
     found: dict[str, tuple[Raw, float]] = {}
 
     async def read(columns: Iterable[str]) -> None:
@@ -110,7 +109,7 @@ async def measure_table(reader: Reader, table: Table, run: Run, counters: Counte
     for name, column in table.columns.items():
         if column.fallback is not None and not any(f"{column.oid}.{index}" in found for index in keys):
             columns[name] = column.model_copy(update=column.fallback.model_dump())
-    await read(column.oid for name, column in columns.items() if column is not table.columns[name])
+    await read(oid for name, column in columns.items() if column is not table.columns[name] for oid in _needed(column))
     missing = []
     for name, column in columns.items():
         if not any(f"{column.oid}.{index}" in found for index in keys):
@@ -138,6 +137,18 @@ async def _rows(reader: Reader, table: Table) -> tuple[list[str], dict[str, str]
     return list(indexes), labels
 
 
+async def _chosen(reader: Reader, table: Table, indexes: Sequence[str], labels: Mapping[str, str]) -> Collection[str]:
+    """The indexes of the rows that the check's items are for: all of them where it has none."""
+    items = reader.items
+    if items is None:
+        return indexes
+    chosen = {index for index in indexes if items.found_in(labels.get(index, index[:64]))}
+    for oid in table.aliases:
+        cells = await reader.column(oid)
+        chosen |= {index for index in indexes if items.found_in(label(cells.get(index)))}
+    return chosen
+
+
 def _needed(column: Column) -> Iterator[str]:
     yield column.oid
     if column.divided_by:
@@ -146,6 +157,8 @@ def _needed(column: Column) -> Iterator[str]:
         yield column.only.oid
     if column.sensor:
         yield from (column.sensor.scale, column.sensor.precision)
+    if column.discontinuity:
+        yield column.discontinuity
 
 
 def _measure_column(
@@ -164,13 +177,15 @@ def _measure_column(
     values: dict[str, float] = {}
     for index, key in keys.items():
         raw, now = found.get(f"{column.oid}.{index}", (None, 0.0))
-        count = number(raw)
+        count = raw_number(column, raw)
         if count is None or (column.only is not None and other(column.only.oid, index) != column.only.equals):
             continue
         if column.sensor is not None and count not in column.invalid:
             count = placed(count, other(column.sensor.scale, index), other(column.sensor.precision, index))
-        divisor = other(column.divided_by, index) if column.divided_by else None
-        value = None if count is None else measured(f"{name}:{key}", column, count, counters, now, divisor)
+        beside = ALONE
+        if column.divided_by or column.discontinuity:
+            beside = Beside(*(other(oid, index) if oid else None for oid in (column.divided_by, column.discontinuity)))
+        value = None if count is None else measured(f"{name}:{key}", column, count, counters, now, beside)
         if value is not None:
             values[key] = value
     if column.aggregate is None:
@@ -179,14 +194,14 @@ def _measure_column(
         run.values[name] = float(_AGGREGATES[column.aggregate](values.values()))
 
 
-def _keys(indexes: Sequence[str], labels: Mapping[str, str], items: Pattern | None) -> dict[str, str]:
-    """Index to item: the row's label, with its index behind it where two rows bear the same."""
+def _keys(indexes: Sequence[str], labels: Mapping[str, str], chosen: Collection[str]) -> dict[str, str]:
+    """Index to item, of the chosen: the row's label, with its index behind it where two rows bear the same."""
     shown = {index: labels.get(index, index[:64]) for index in indexes}
     times = PlainCounter(shown.values())
     return {
         index: name if times[name] == 1 else f"{name[: 64 - len(index) - 1]}#{index}"[:64]
         for index, name in shown.items()
-        if items is None or items.found_in(name)
+        if index in chosen
     }
 
 

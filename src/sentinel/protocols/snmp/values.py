@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from typing import NamedTuple
 
 from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.profile import Metric
@@ -71,22 +72,53 @@ def label(raw: Raw) -> str:
     return text(raw, LABEL_LENGTH)
 
 
+class Beside(NamedTuple):
+    """The raw numbers of what stands beside a value: ``divided_by``'s, and ``discontinuity``'s."""
+
+    divisor: float | None = None
+    mark: float | None = None
+
+
+ALONE = Beside()
+
+
+def raw_number(metric: Metric, raw: Raw) -> float | None:
+    """The raw number of a value of this metric; of bits, how many of those that count are set."""
+    if metric.type != "bits":
+        return number(raw)
+    return float(len(bits(metric, raw))) if isinstance(raw, bytes) else None
+
+
+def bits(metric: Metric, raw: bytes) -> list[str]:
+    """The labels of the bits that are set; bit 0 is the first byte's highest (RFC 2578 section 7.1.4)."""
+    return [
+        label for bit, label in metric.labels.items() if 0 <= bit < 8 * len(raw) and raw[bit // 8] & (0x80 >> bit % 8)
+    ]
+
+
 def measured(
-    key: str, metric: Metric, count: float, counters: Counters, now: float, divisor: float | None
+    key: str, metric: Metric, count: float, counters: Counters, now: float, beside: Beside = ALONE
 ) -> float | None:
     """The value that a raw number means, in the metric's unit; None where there is none this round.
 
-    ``now`` is monotonic seconds at the reading; ``divisor`` is the raw number of ``divided_by``.
+    ``now`` is monotonic seconds at the reading.
     """
     if count in metric.invalid:
         return None
     if metric.type in BITS:
-        rate = counters.rate(key, metric.type, int(count), now)
-        return None if rate is None else rate * metric.scale
+        rate = counters.rate(key, metric.type, int(count), now, beside.mark)
+        if rate is None or metric.divided_by is None:
+            return None if rate is None else rate * metric.scale
+        return _ratio(rate, beside.divisor, metric.scale)
     if metric.type == "timeticks":
         return count / 100 * metric.scale
     if metric.type == "enum" and metric.ok:
         return float(int(count) in metric.ok)
     if metric.divided_by is not None:
-        return count / divisor * metric.scale if divisor else None
+        return _ratio(count, beside.divisor, metric.scale)
     return count * metric.scale
+
+
+def _ratio(count: float, divisor: float | None, scale: float) -> float | None:
+    """Nothing is divided by zero, nor by the negative numbers with which devices say that they don't know."""
+    return count / divisor * scale if divisor is not None and divisor > 0 else None

@@ -41,7 +41,7 @@ def test_every_shipped_profile_is_sound(path: Path) -> None:
         ({"get": {"a": {"oid": UPTIME, "expect": {}}}}, "give one of equals and matches"),
         ({"get": {"a": {"oid": UPTIME, "expect": {"matches": "(?<=x)"}}}}, "RE2"),
         ({"get": {"a": {"oid": UPTIME, "type": "text", "divided_by": UPTIME}}}, "divided_by is for a gauge"),
-        ({"get": {"a": {"oid": UPTIME, "ok": [1]}}}, "labels and ok are for an enum"),
+        ({"get": {"a": {"oid": UPTIME, "ok": [1]}}}, "ok is for an enum"),
     ],
 )
 def test_what_can_not_work_is_refused(options: dict[str, Any], said: str) -> None:

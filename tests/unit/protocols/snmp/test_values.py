@@ -10,7 +10,7 @@ from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import Counters
 from sentinel.protocols.snmp.table import placed
-from sentinel.protocols.snmp.values import label, measured, number, text
+from sentinel.protocols.snmp.values import Beside, bits, label, measured, number, text
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,13 @@ def test_a_text_cut_inside_a_character_stays_utf8() -> None:
         ({"divided_by": "1.3.6.1"}, 1, 4, 0.25),
         ({"divided_by": "1.3.6.1"}, 1, 0, None),
         ({"divided_by": "1.3.6.1"}, 1, None, None),
+        ({"divided_by": "1.3.6.1"}, 1, -2, None),
         ({"invalid": [-1]}, -1, None, None),
     ],
 )
 def test_a_value(metric: dict[str, object], count: float, divisor: float | None, expected: float | None) -> None:
     stated = Metric.model_validate({"oid": "1.3.6.1.2.1.1.3.0", **metric})
-    assert measured("k", stated, count, Counters(), 0.0, divisor) == expected
+    assert measured("k", stated, count, Counters(), 0.0, Beside(divisor)) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,11 @@ def test_a_value(metric: dict[str, object], count: float, divisor: float | None,
 )
 def test_the_decimal_point_of_a_sensor(scale: float | None, precision: float | None, expected: float | None) -> None:
     assert placed(415, scale, precision) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("raw", "set_"), [(b"", []), (b"\x80", ["a"]), (b"\x40", []), (b"\x81\x80", ["a", "b", "c"]), (b"\x00\x40", [])]
+)
+def test_bits_are_counted_from_the_left(raw: bytes, set_: list[str]) -> None:
+    metric = Metric.model_validate({"oid": "1.3.6.1", "type": "bits", "labels": {0: "a", 7: "b", 8: "c"}})
+    assert bits(metric, raw) == set_

@@ -7,7 +7,9 @@ privileges.
 A request is ``REQUEST`` (codec number, length of the head, length of what follows), the head and the rest.  The head
 is JSON: ``shots``, the lengths of the pictures, and ``traces``, the length of an earlier answer's, which come first;
 and where something is to be measured ``seconds`` (of each picture), ``masks``, ``region`` (as options.py has them),
-and ``ago`` (seconds from the picture of the traces to the first one).  An answer is ``ANSWER`` (three lengths), JSON, traces and a JPEG file.  The JSON has ``width``, ``height``,
+and ``ago`` (seconds from the picture of the traces to the first one).
+
+An answer is ``ANSWER`` (three lengths), JSON, traces and a JPEG file.  The JSON has ``width``, ``height``,
 ``format``, ``profile`` and ``values``, or ``error``.
 """
 

@@ -95,7 +95,8 @@ def coverage(levels: Levels, looked_at: Mask | None) -> float:
 
 
 def _blocks(values: npt.NDArray[Any], rows: int, columns: int) -> Floats:
-    return values.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3), dtype=np.float32)
+    means: Floats = values.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def noise(patches: Patches) -> float:

@@ -50,7 +50,7 @@ def planes_of(frame: av.VideoFrame) -> Planes:
     width = min(WIDTH, frame.width)
     height = max(1, min(LONGEST, round(frame.height * width / frame.width)))
     small = frame.reformat(width, height, "yuv420p", interpolation=Interpolation.AREA, dst_color_range=ColorRange.JPEG)
-    y, u, v = (_plane(small, number, np.dtype(np.uint8)) for number in range(3))
+    y, u, v = (_plane(small, number) for number in range(3))
     blue, red = (plane.astype(np.float32) - np.float32(128) for plane in (u, v))
     full = frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
     luma, bits = _luma(frame)
@@ -84,11 +84,12 @@ def _luma(frame: av.VideoFrame) -> tuple[npt.NDArray[Any], int]:
     bits = layout.components[0].bits
     plain = not layout.is_rgb and not layout.has_palette and not layout.is_bit_stream and not layout.is_big_endian
     if not plain or layout.components[0].plane != 0 or (not layout.is_planar and len(layout.components) > 1):
-        return _plane(frame.reformat(format="gray"), 0, np.dtype(np.uint8)), 8
-    return _plane(frame, 0, np.dtype(np.uint8 if bits == 8 else "<u2")), bits
+        return _plane(frame.reformat(format="gray"), 0), 8
+    return (_plane(frame, 0), bits) if bits == 8 else (_plane(frame, 0, 2).view(np.dtype("<u2")), bits)
 
 
-def _plane(frame: av.VideoFrame, number: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+def _plane(frame: av.VideoFrame, number: int, each: int = 1) -> Levels:
     plane = frame.planes[number]
-    rows = np.frombuffer(plane, np.uint8, plane.line_size * plane.height).reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width * kind.itemsize].view(kind) if kind.itemsize > 1 else rows[:, : plane.width]
+    length = plane.line_size * plane.height
+    rows: Levels = np.frombuffer(plane, np.uint8, length).reshape(plane.height, plane.line_size)  # type: ignore[call-overload]  # av's stubs do not know that a plane is a buffer
+    return rows[:, : plane.width * each]

@@ -54,6 +54,7 @@ PEERS = {
         Peer("blackbox_exporter", "prometheus-blackbox-exporter", ("prometheus-blackbox-exporter",)),
         Peer("baresip", "baresip", ("baresip-core",)),
         Peer("chronyd", "chronyd", ("chrony",)),
+        Peer("gst-launch", "gst-launch-1.0", ("gstreamer1.0-tools", "gstreamer1.0-plugins-base")),
         Peer(
             "chromium",
             "chromium",

@@ -64,7 +64,7 @@ async def _send(messages: Sequence[Message], options: ChannelOptions, post: Post
 @pytest.fixture
 def catalog() -> Catalog:
     protocols = (
-        Protocol("icmp", IcmpOptions, _probe, values=(Value("loss_ratio", "", "Loss."),)),
+        Protocol("icmp", IcmpOptions, _probe, values=(Value("loss_ratio", "", "Loss."),), transport="icmp"),
         Protocol("tcp", TcpOptions, _probe, values=(Value("certificate_days_left", "d", "Days."),)),
         Protocol("video", VideoOptions, _probe, retrieves_picture=True),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Incident, Level, State, Telling, Verdict
 from sentinel.domain.observation import Observation, Outcome
@@ -98,3 +100,13 @@ def test_what_was_open_at_the_stop_ends_where_it_is_not_seen_again() -> None:
     see(again, CHECKS[0], "no_privilege")
     again.recall([incident("blind", NO_PRIVILEGE)])
     assert levels(again) == {NO_PRIVILEGE: Level.FIRING}
+
+
+def test_a_bastion_that_is_down_is_one_verdict_for_all_protocols_of_its_zone() -> None:
+    blindness = Blindness()
+    for protocol in ("tcp", "http", "rtsp"):
+        see(blindness, replace(check(target(protocol)), protocol=protocol), "no_tunnel")
+    ((subject, verdict),) = blindness.verdicts(99.0)
+    zone = CHECKS[0].target.zone
+    assert subject.subject == f"vantage/centre/{zone}/no_tunnel"
+    assert (verdict.level, verdict.stage, verdict.observed) == (Level.FIRING, "tunnel", 3.0)

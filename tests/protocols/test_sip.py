@@ -210,7 +210,7 @@ def test_no_other_method_can_leave() -> None:
         assert [ast.unparse(call.args[0]) for call in built] == (["_METHOD"] if module is probe else [])
     assert probe._METHOD == "OPTIONS"
     for option in ("user", "domain", "from_user", "username"):
-        for text in ("a\r\nINVITE sip:b SIP/2.0", "a b", "a\n"):
+        for text in ("a\r\nINVITE sip:b SIP/2.0", "a\0", "a\n"):
             with pytest.raises(ValidationError):
                 SipOptions.model_validate({option: text, "password": "x"} if option == "username" else {option: text})
 
@@ -374,5 +374,7 @@ def test_options_that_cannot_work_are_refused() -> None:
     ):
         with pytest.raises(ValidationError):
             SipOptions.model_validate(options)
+    with pytest.raises(ValidationError):
+        SipOptions(user="a b")
     assert SipOptions().usual_port == 5060
     assert SipOptions(transport="tls").usual_port == 5061

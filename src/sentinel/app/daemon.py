@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from sentinel.app.clock import SystemClock
 from sentinel.app.emergency import Emergency
+from sentinel.app.inboxes import Inboxes
 from sentinel.app.services import Services
 from sentinel.app.systemd import notify, reloading
 from sentinel.app.watchdog import Part, Watchdog
@@ -28,7 +29,6 @@ from sentinel.domain.incident import Level, Subject, Verdict
 from sentinel.domain.rule import Severity
 from sentinel.engine.announce import Announcer
 from sentinel.engine.delivery import Delivery, Outlet
-from sentinel.engine.inbox import ProtocolInbox
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.post import open_post
 from sentinel.engine.promises import LOCAL, Promises
@@ -133,7 +133,6 @@ class Daemon:
         self._clock = clock
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
-        self._inboxes: dict[str, ProtocolInbox] = {}
         self.snapshot = Snapshot()
         self.own = OwnMetrics(CollectorRegistry())
         self.exporter = Exporter(self.snapshot, catalog.protocols, self.own.registry)
@@ -155,6 +154,14 @@ class Daemon:
         self.runner = Runner(catalog.protocols, services, clock, configuration.daemon.limits, self.pipeline.accept)
         self.runner.finished = self.scheduler.finished
         self.runner.most = _descriptors_to_spare()
+        self.inboxes = Inboxes(
+            services,
+            lambda: self._catalog.protocols,
+            lambda: self.configuration.checks,
+            self.runner.report,
+            self.scheduler.hasten,
+            store.remember,
+        )
         self.promises = Promises(
             store, clock, lambda: self.configuration, publish=self._publish, settle=self.pipeline.settle
         )
@@ -163,7 +170,9 @@ class Daemon:
 
     async def begin(self) -> None:
         """Restore the state, then take up the configuration: nothing is judged before."""
-        self.pipeline.restore(await self._store.restore())
+        restored = await self._store.restore()
+        self.pipeline.restore(restored)
+        self.inboxes.memories = restored.memories
         await self._services.ensure(self._used(self.configuration))
         self.pipeline.swap(self.configuration)
         rebuilt = self._store.rebuilt
@@ -189,7 +198,7 @@ class Daemon:
                 self._group = group
                 loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
                 self.scheduler.load(self.configuration.checks.values())
-                self._attach()
+                self.inboxes.attach()
                 tasks = [
                     group.create_task(self.scheduler.run(), name="scheduler"),
                     group.create_task(self._tick(), name="tick"),
@@ -248,22 +257,6 @@ class Daemon:
             message = f"what the protocols need cannot be opened: {error.strerror or error}"
             raise ConfigRefused([Problem(str(self._options.config), 1, 1, message)]) from error
 
-    def _attach(self) -> None:
-        """Give each open service its protocol's inbox, and word of what there is to report on now."""
-        for name, service in self._services.items():
-            protocol = self._catalog.protocols.get(name)
-            if protocol is None or protocol.attach is None:
-                continue
-            inbox = self._inboxes.get(name)
-            if inbox is None:
-                inbox = self._inboxes[name] = ProtocolInbox(
-                    name, lambda: self.configuration.checks, self.runner.report, self.scheduler.hasten
-                )
-            try:
-                protocol.attach(service, inbox)
-            except Exception:  # its checks hear nothing then; the others must not pay for it
-                log.exception("attach.defect", protocol=name)
-
     def _swap(self, catalog: Catalog, configuration: Configuration) -> None:
         old = self.configuration
         unchanged = frozenset(
@@ -277,7 +270,7 @@ class Daemon:
         self.exporter.use(catalog.protocols)
         self.pipeline.swap(configuration)
         self.scheduler.load(configuration.checks.values(), unchanged=unchanged)
-        self._attach()
+        self.inboxes.attach()
         self.delivery.reload(self.outlets())
         self.promises.hurry()
         self.own.reloads.labels("swapped").inc()
@@ -319,6 +312,7 @@ class Daemon:
             locale=daemon.locale,
             token=daemon.token,
             external_url=daemon.external_url,
+            calls=self.inboxes,
         )
 
     def note_delivery(self, channel: str, result: str, seconds: float | None) -> None:

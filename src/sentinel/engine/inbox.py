@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -13,12 +13,20 @@ from sentinel.domain.target import Check
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 SPACING: Final = 1.0
 """Seconds between two reports on one check: a device that repeats itself must not confirm its own fault."""
 
+Memories = Mapping[str, Mapping[str, float]]
+NOTHING: Final[Mapping[str, float]] = {}
+
 
 class ProtocolInbox:
-    """``sentinel.sdk.protocol.Inbox`` of one protocol; ``plan`` gives the checks in force by id."""
+    """``sentinel.sdk.protocol.Inbox`` of one protocol.
+
+    ``plan`` gives the checks in force by id, ``memories`` what the last run kept of checks; ``remember`` keeps more.
+    """
 
     def __init__(
         self,
@@ -26,14 +34,21 @@ class ProtocolInbox:
         plan: Callable[[], Mapping[str, Check]],
         take: Callable[[Check, Measurement], None],
         hasten: Callable[[str], None],
+        remember: Callable[[str, Mapping[str, float]], None],
+        memories: Memories,
     ) -> None:
         self._protocol = protocol
         self._plan = plan
         self._take = take
         self._hasten = hasten
-        self._waiting: dict[str, Measurement | None] = {}
-        self.folded = 0
+        self._kept = dict(memories)
+        self._reports = _Spaced(self._hand_in)
+        self._memories = _Spaced(remember)
+
+    @property
+    def folded(self) -> int:
         """Reports that a later one of the same second took the place of."""
+        return self._reports.folded
 
     def checks(self) -> Sequence[Check]:
         """This protocol's, as configured now."""
@@ -43,28 +58,28 @@ class ProtocolInbox:
         """Take it at once, or, within ``SPACING`` of the one before, the last of several when that is over."""
         if self._check(check) is None:
             log.debug("inbox.unknown_check", protocol=self._protocol)
-        elif check in self._waiting:
-            self.folded += self._waiting[check] is not None
-            self._waiting[check] = measurement
         else:
-            self._hand_in(check, measurement)
+            self._reports.put(check, measurement)
 
     def hasten(self, check: str) -> None:
         """Run its probe soon."""
         if self._check(check) is not None:
             self._hasten(check)
 
+    def kept(self, check: str) -> Mapping[str, float]:
+        """What was kept of it."""
+        return self._kept.get(check, NOTHING)
+
+    def keep(self, check: str, memory: Mapping[str, float]) -> None:
+        """Keep this of it; what changes faster than ``SPACING`` is written once."""
+        if self._check(check) is not None and self.kept(check) != memory:
+            self._kept[check] = dict(memory)
+            self._memories.put(check, self._kept[check])
+
     def _hand_in(self, name: str, measurement: Measurement) -> None:
-        self._waiting[name] = None
-        asyncio.get_running_loop().call_later(SPACING, self._go_on, name)
         check = self._check(name)
         if check is not None:  # removed while it waited
             self._take(check, measurement)
-
-    def _go_on(self, name: str) -> None:
-        measurement = self._waiting.pop(name)
-        if measurement is not None:
-            self._hand_in(name, measurement)
 
     def _check(self, name: str) -> Check | None:
         check = self._plan().get(name)
@@ -72,3 +87,26 @@ class ProtocolInbox:
 
     def _ours(self, check: Check) -> bool:
         return check.protocol == self._protocol and check.vantage is not None
+
+
+class _Spaced(Generic[T]):
+    """Hands on at once what comes after a pause, and of what comes within ``SPACING`` the last, when that is over."""
+
+    def __init__(self, hand_on: Callable[[str, T], None]) -> None:
+        self._hand_on = hand_on
+        self._waiting: dict[str, T | None] = {}
+        self.folded = 0
+
+    def put(self, key: str, item: T) -> None:
+        if key in self._waiting:
+            self.folded += self._waiting[key] is not None
+            self._waiting[key] = item
+            return
+        self._waiting[key] = None
+        asyncio.get_running_loop().call_later(SPACING, self._go_on, key)
+        self._hand_on(key, item)
+
+    def _go_on(self, key: str) -> None:
+        item = self._waiting.pop(key)
+        if item is not None:
+            self.put(key, item)

@@ -21,7 +21,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from sentinel.config.configuration import DaemonSettings
-from sentinel.web import api, auth, live, page
+from sentinel.web import api, auth, intake, live, page
 from sentinel.web.view import VIEW, WebView
 
 TOKEN_LENGTH = 16
@@ -107,6 +107,7 @@ def make_app(view: WebView, *, control: bool = False) -> web.Application:
     page.install(app)
     live.install(app)
     api.install(app, control=control)
+    intake.install(app)
     return app
 
 

@@ -14,6 +14,7 @@ from sentinel.config.problems import Problem
 from sentinel.domain.incident import Incident
 from sentinel.engine.ports import Clock, History
 from sentinel.engine.snapshot import Snapshot
+from sentinel.sdk.protocol import Call
 
 
 class Exposition(Protocol):
@@ -40,6 +41,18 @@ class Histories(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """The protocols that are called; see ``sentinel.app.inboxes.Inboxes``."""
+
+    def takes(self, protocol: str) -> bool:
+        """Whether there is such a protocol and it takes calls."""
+        ...
+
+    def call(self, protocol: str, call: Call) -> int:
+        """The status of the answer to a call of one that takes them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WebView:
     """Made once by ``app.py``.
@@ -47,7 +60,7 @@ class WebView:
     ``configuration`` gives the one in force.  ``not_ready`` gives the reasons why the daemon is not ready, for people;
     empty where it is.  ``reload`` swaps the configuration and gives the problems for which it was refused.
     ``token``: who bears it may read; None where loopback alone is served.  ``external_url``: how browsers reach the
-    page, where that is not by address.
+    page, where that is not by address.  ``calls``: who takes calls below ``/<protocol>/``.
     """
 
     snapshot: Snapshot
@@ -60,6 +73,7 @@ class WebView:
     locale: str = "zh-CN"
     token: SecretStr | None = None
     external_url: str = ""
+    calls: Calls | None = None
 
 
 VIEW = web.AppKey("view", WebView)

@@ -29,7 +29,15 @@ class Desk:
         self.plan = {one.id: one for one in checks}
         self.taken: list[tuple[str, Measurement]] = []
         self.hastened: list[str] = []
-        self.inbox = ProtocolInbox("bell", lambda: self.plan, self._take, self.hastened.append)
+        self.kept: list[tuple[str, dict[str, float]]] = []
+        self.inbox = ProtocolInbox(
+            "bell",
+            lambda: self.plan,
+            self._take,
+            self.hastened.append,
+            lambda name, memory: self.kept.append((name, dict(memory))),
+            {BELL.id: {"at": 1.0}},
+        )
 
     def _take(self, check: Check, measurement: Measurement) -> None:
         self.taken.append((check.id, measurement))
@@ -80,3 +88,16 @@ async def test_a_reload_is_seen_and_what_was_removed_meanwhile_is_dropped() -> N
     await asyncio.sleep(SPACING * 3)
     assert desk.taken == [(BELL.id, RUNG)]
     assert list(desk.inbox.checks()) == []
+
+
+async def test_memories_are_those_of_the_last_run_and_written_once_a_second() -> None:
+    desk = Desk(BELL, TCP)
+    assert desk.inbox.kept(BELL.id) == {"at": 1.0}
+    assert desk.inbox.kept("nobody.bell") == {}
+    desk.inbox.keep(BELL.id, {"at": 1.0})  # nothing new
+    for number in range(2, 100):
+        desk.inbox.keep(BELL.id, {"at": float(number)})
+    assert desk.inbox.kept(BELL.id) == {"at": 99.0}
+    desk.inbox.keep(TCP.id, {"at": 1.0})  # not the protocol's own
+    await asyncio.sleep(SPACING * 3)
+    assert desk.kept == [(BELL.id, {"at": 2.0}), (BELL.id, {"at": 99.0})]

@@ -54,7 +54,6 @@ PEERS = {
         Peer("blackbox_exporter", "prometheus-blackbox-exporter", ("prometheus-blackbox-exporter",)),
         Peer("baresip", "baresip", ("baresip-core",)),
         Peer("chronyd", "chronyd", ("chrony",)),
-        Peer("gst-launch", "gst-launch-1.0", ("gstreamer1.0-tools", "gstreamer1.0-plugins-base")),
         Peer(
             "chromium",
             "chromium",
@@ -65,7 +64,7 @@ PEERS = {
         Peer("ffmpeg", "ffmpeg", ("ffmpeg",)),
         Peer("ffprobe", "ffprobe", ("ffmpeg",)),
         Peer("fping", "fping", ("fping",)),
-        Peer("gst-launch", "gst-launch-1.0", ("gstreamer1.0-tools", "gstreamer1.0-plugins-good", "gstreamer1.0-libav")),
+        Peer("gst-launch", "gst-launch-1.0", ("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-libav")),
         Peer(
             "gst_rtsp",
             SYSTEM_PYTHON,

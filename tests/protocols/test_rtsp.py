@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
-from sentinel.picture.decoding import DecoderPool, decoder_pool
+from sentinel.picture import DecoderPool, decoder_pool
 from sentinel.protocols.rtsp import PROTOCOL
 from tests.support.authority import Authority
 from tests.support.fixtures import CertificateKind, StartGstRtsp, StartHostile

@@ -19,7 +19,10 @@ Auth = Literal["none", "basic", "digest"]
 
 @dataclass(frozen=True, slots=True)
 class GstRtsp:
-    """A server that listens, with the mounts h264, h265, mjpeg, hd, black, white, blue, snow, frozen and stall."""
+    """A server that listens, with the mounts h264, h265, mjpeg, hd, black, white, blue, snow, frozen and stall.
+
+    ``sound`` has an audio track as well, and so has ``sound-only``, whose video stalls after a second.
+    """
 
     port: int
     auth: Auth
@@ -35,7 +38,12 @@ class GstRtsp:
 
 @contextlib.contextmanager
 def serve(
-    folder: Path, auth: Auth = "none", certificate: Certificate | None = None, *, udp_only: bool = False
+    folder: Path,
+    auth: Auth = "none",
+    certificate: Certificate | None = None,
+    *,
+    udp_only: bool = False,
+    session_timeout: int = 0,
 ) -> Iterator[GstRtsp]:
     """Run the server; with a certificate it speaks RTSPS only."""
     require("gst_rtsp")
@@ -47,6 +55,8 @@ def serve(
         command += ["--certificate", certificate.certificate, "--key", certificate.key]
     if udp_only:
         command.append("--udp-only")
+    if session_timeout:
+        command += ["--session-timeout", str(session_timeout)]
     # A virtual environment's variables and the coverage hook are meant for another interpreter.
     environment = {"GST_REGISTRY_FORK": "no", "PYTHONPATH": "", "PYTHONHOME": "", "COVERAGE_PROCESS_START": ""}
     with running(command, ready=lambda: _port(log) is not None, log=log, env=environment):

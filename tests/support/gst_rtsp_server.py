@@ -20,6 +20,9 @@ H265 = (
     "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay name=pay0 pt=96 config-interval=1"
 )
 MJPEG = "jpegenc ! rtpjpegpay name=pay0 pt=26"
+SOUND = (
+    " audiotestsrc is-live=true volume=0.1 ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8 )"
+)
 
 STALL_AFTER_MS = 1000
 
@@ -44,7 +47,11 @@ MOUNTS = {
     "/snow": camera(H264, "snow"),
     "/frozen": camera(H264, "smpte75"),
     "/stall": camera(H264),
+    "/sound": camera(H264).removesuffix(")") + SOUND,
+    "/sound-only": camera(H264).removesuffix(")") + SOUND,
 }
+
+STALLING = {"/stall", "/sound-only"}
 
 
 def stall(_factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
@@ -56,6 +63,24 @@ def stall(_factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMed
         return False
 
     GLib.timeout_add(STALL_AFTER_MS, close)
+
+
+def end_sessions_after(server: GstRtspServer.RTSPServer, seconds: int) -> None:
+    """Sessions that nobody keeps alive end after that many seconds, and are swept away every half second."""
+
+    def opened(_client: GstRtspServer.RTSPClient, session: GstRtspServer.RTSPSession) -> None:
+        session.set_timeout(seconds)
+        session.set_property("extra-timeout", 0)  # five seconds of grace otherwise
+
+    def connected(_server: GstRtspServer.RTSPServer, client: GstRtspServer.RTSPClient) -> None:
+        client.connect("new-session", opened)
+
+    def sweep() -> bool:
+        server.get_session_pool().cleanup()
+        return True
+
+    server.connect("client-connected", connected)
+    GLib.timeout_add(500, sweep)
 
 
 def guard(server: GstRtspServer.RTSPServer, arguments: argparse.Namespace) -> None:
@@ -87,6 +112,7 @@ def main() -> None:
     parser.add_argument("--certificate", help="PEM; with it the server speaks RTSPS only")
     parser.add_argument("--key", help="PEM")
     parser.add_argument("--udp-only", action="store_true")
+    parser.add_argument("--session-timeout", type=int, default=0, help="seconds; GStreamer's own are 60")
     arguments = parser.parse_args()
 
     Gst.init(None)
@@ -99,7 +125,7 @@ def main() -> None:
         factory.set_launch(pipeline)
         if arguments.udp_only:
             factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
-        if path == "/stall":
+        if path in STALLING:
             factory.connect("media-configure", stall)
         if guarded:
             may = "user,media.factory.access=(boolean)true,media.factory.construct=(boolean)true"
@@ -107,6 +133,8 @@ def main() -> None:
         server.get_mount_points().add_factory(path, factory)
     if guarded:
         guard(server, arguments)
+    if arguments.session_timeout:
+        end_sessions_after(server, arguments.session_timeout)
     if not server.attach(None):
         raise SystemExit(f"cannot listen on {arguments.host}:{arguments.port}")
     print("ready", server.get_bound_port(), flush=True)  # noqa: T201  # who started it reads this

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.domain.target import Target
-from sentinel.lab.agent import ber, pdu
+from sentinel.lab.agent import pdu
 from sentinel.lab.agent.device import device
-from sentinel.lab.agent.security import Keys, NotDecrypted, User, _localized
 from sentinel.lab.agent.tree import Tree
+from sentinel.wire import ber
+from sentinel.wire.usm import Keys, NotDecrypted, User, _localized
 
 OIDS = st.tuples(st.integers(0, 2), st.integers(0, 39)).flatmap(
     lambda start: st.lists(st.integers(0, (1 << 32) - 1), max_size=20).map(lambda rest: (*start, *rest))

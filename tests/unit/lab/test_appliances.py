@@ -3,9 +3,9 @@
 import pytest
 
 from sentinel.domain.target import Check, Target
-from sentinel.lab.agent.ber import parse_oid
 from sentinel.lab.agent.device import device
 from sentinel.protocols.snmp.options import SnmpOptions
+from sentinel.wire.ber import parse_oid
 
 
 @pytest.mark.parametrize("profile", ["ups", "printer", "codec-poly", "mcu-example", "interfaces", "entity-sensor"])

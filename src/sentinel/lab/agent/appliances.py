@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from sentinel.lab.agent.ber import COUNTER32
 from sentinel.lab.agent.motion import swaying, traffic
 from sentinel.lab.agent.tree import Tree
+from sentinel.wire.ber import COUNTER32
 
 UPS: Final = "1.3.6.1.2.1.33.1"
 PRINTER: Final = "1.3.6.1.2.1.43"

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from sentinel.domain.target import Check, Target
 from sentinel.lab.agent.appliances import APPLIANCES
-from sentinel.lab.agent.ber import COUNTER32, COUNTER64, GAUGE32, TIMETICKS
 from sentinel.lab.agent.motion import Moving, swaying, traffic
 from sentinel.lab.agent.tree import Tree
 from sentinel.lab.examples import NoExample, text_for
+from sentinel.wire.ber import COUNTER32, COUNTER64, GAUGE32, TIMETICKS
 
 SYSTEM: Final = "1.3.6.1.2.1.1"
 INTERFACES: Final = "1.3.6.1.2.1.2"

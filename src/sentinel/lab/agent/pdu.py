@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sentinel.lab.agent.ber import END_OF_VIEW, SEQUENCE, BadMessage, Oid, Reader, integer, oid, tlv
 from sentinel.lab.agent.tree import Tree
+from sentinel.wire.ber import END_OF_VIEW, SEQUENCE, BadMessage, Oid, Reader, integer, oid, tlv
 
 GET: Final = 0xA0
 GET_NEXT: Final = 0xA1

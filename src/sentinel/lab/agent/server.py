@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sentinel.lab.agent import pdu
-from sentinel.lab.agent.ber import (
+from sentinel.lab.agent.device import EXAMPLE_ENTERPRISE, device
+from sentinel.lab.faults import DOWN, SLOW, SNMP_SILENT
+from sentinel.lab.simulation import Service
+from sentinel.wire.ber import (
     COUNTER32,
     OCTETS,
     SEQUENCE,
@@ -21,10 +24,7 @@ from sentinel.lab.agent.ber import (
     parse_oid,
     tlv,
 )
-from sentinel.lab.agent.device import EXAMPLE_ENTERPRISE, device
-from sentinel.lab.agent.security import Keys, NotDecrypted, User
-from sentinel.lab.faults import DOWN, SLOW, SNMP_SILENT
-from sentinel.lab.simulation import Service
+from sentinel.wire.usm import Keys, NotDecrypted, User
 
 _V2C, _V3, _USM = 1, 3, 3
 _AUTH, _PRIVACY, _REPORTABLE = 1, 2, 4

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final
 
-from sentinel.lab.agent.ber import (
+from sentinel.wire.ber import (
     COUNTER32,
     COUNTER64,
     GAUGE32,

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -33,7 +34,7 @@ class NotDecrypted(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as the check's options name it; ``auth`` and ``privacy`` are None where they are not used."""
+    """A user as a check's options name it; ``auth`` and ``privacy`` are None where they are not used."""
 
     name: str
     auth: str | None = None
@@ -109,7 +110,12 @@ class Keys:
 
 def _localized(digest: str, password: str, engine: bytes) -> bytes:
     """A password's key for one agent (RFC 3414, A.2)."""
+    master = _master(digest, password)
+    return hashlib.new(digest, master + engine + master, usedforsecurity=False).digest()
+
+
+@lru_cache(maxsize=1024)  # a mebibyte of hashing; a password is the same for many agents
+def _master(digest: str, password: str) -> bytes:
     secret = password.encode()
     repeated = (secret * (_MEBIBYTE // len(secret) + 1))[:_MEBIBYTE]
-    master = hashlib.new(digest, repeated, usedforsecurity=False).digest()
-    return hashlib.new(digest, master + engine + master, usedforsecurity=False).digest()
+    return hashlib.new(digest, repeated, usedforsecurity=False).digest()

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from sentinel.picture.planes import Floats, Levels, Mask, Planes
 
 BLACK: Final = 0.1
-"""A picture whose peak is below this is black as a whole."""
+"""A picture whose peak is below this is black as a whole, where it has no colour either."""
+COLOURLESS: Final = 0.08
+"""Mean distance from grey below which a picture has no colour: blue is as dark as black to look at its luma."""
 WHITE: Final = 0.97
 """A picture of which this share is next to white is white as a whole."""
 UNIFORM: Final = 0.9
@@ -62,9 +64,10 @@ def uniformity(planes: Planes, looked_at: Mask | None) -> float:
 
 
 def cast(planes: Planes, looked_at: Mask | None) -> float | None:
-    """Colour of the pixels that are nearest to grey, relative to their light; None where all is dark or white.
+    """Colour, relative to light, of what should be grey; None where all is dark or white.
 
-    A scene has something grey in it, unless all its colours have moved.  A lost channel gives about 0.5.
+    That is what is nearest to grey, and what is brightest: a scene has something grey in it, and light is mostly
+    white, unless all colours have moved.  The geometric mean of both; a lost channel gives about 0.4.
     """
     luma = planes.small[::2, ::2][: planes.blue.shape[0], : planes.blue.shape[1]]
     medium = (luma > 40) & (luma < 240)
@@ -72,8 +75,20 @@ def cast(planes: Planes, looked_at: Mask | None) -> float | None:
         medium &= looked_at[::2, ::2][: luma.shape[0], : luma.shape[1]]
     if medium.mean() < 0.05:
         return None
-    colour = np.hypot(planes.blue[medium], planes.red[medium]) / luma[medium]
-    return float(np.partition(colour, len(colour) // 10)[len(colour) // 10])
+    light = luma[medium].astype(np.float32)
+    colour = np.hypot(planes.blue[medium], planes.red[medium]) / light
+    brightest = colour[light >= _ranked(light, 0.9)]
+    return float(np.sqrt(_ranked(colour, 0.1) * _ranked(brightest, 0.25)))
+
+
+def _ranked(values: npt.NDArray[np.float32], share: float) -> float:
+    place = min(len(values) - 1, int(len(values) * share))
+    return float(np.partition(values, place)[place])
+
+
+def colour(planes: Planes) -> float:
+    """Mean distance of all colours from grey."""
+    return float(np.hypot(planes.blue, planes.red).mean()) / 255
 
 
 def coverage(levels: Levels, looked_at: Mask | None) -> float:

@@ -37,8 +37,7 @@ class Survey:
         """
         self._last = planes_of(frame)
         self._patches = patches(self._last, self._masks, self._region)
-        small = self._patches[:, : PATCH // 2, : PATCH // 2]
-        self._stillness.follow(small, self._last.scale, frame.width, frame.height, seconds)
+        self._stillness.follow(self._patches, self._last.scale, frame.width, frame.height, seconds)
         self._seconds = seconds
 
     @property
@@ -59,11 +58,12 @@ class Survey:
             found["picture_still_seconds"] = self._stillness.last
         if len(levels):
             found["picture_noise_ratio"] = measures.noise(levels)
-        black = found["picture_luma_peak_ratio"] < measures.BLACK
-        if black or found["picture_bright_ratio"] > measures.WHITE:
+        dark = found["picture_luma_peak_ratio"] < measures.BLACK and measures.colour(planes) < measures.COLOURLESS
+        if dark or found["picture_bright_ratio"] > measures.WHITE:
             return found
         found["picture_uniform_ratio"] = measures.uniformity(planes, looked_at)
         if found["picture_uniform_ratio"] > measures.UNIFORM:
+            del found["picture_luma_peak_ratio"]  # of one colour: it is neither dark nor lit
             return found
         found["picture_covered_ratio"] = measures.coverage(planes.small, looked_at)
         for name, value in (
@@ -80,7 +80,10 @@ _NONE: npt.NDArray[Any] = np.empty((0, PATCH, PATCH), np.uint8)
 
 
 def patches(planes: Planes, masks: Sequence[Rectangle], region: Rectangle | None) -> npt.NDArray[Any]:
-    """Patches on a grid over what is looked at of the unscaled luma; none where the picture is too small for four."""
+    """Patches over what is looked at of the unscaled luma; none where the picture is too small for four.
+
+    They are on a grid whose rows are shifted, so that no upright line passes between all of them.
+    """
     height, width = planes.luma.shape
     x, y, w, h = region or (0.0, 0.0, 1.0, 1.0)
     left, top, wide, high = int(x * width), int(y * height), int(w * width), int(h * height)
@@ -88,7 +91,7 @@ def patches(planes: Planes, masks: Sequence[Rectangle], region: Rectangle | None
     found = []
     for row in range(down):
         for column in range(across):
-            at_x = left + (wide - PATCH) * (2 * column + 1) // (2 * across)
+            at_x = left + (wide - PATCH) * (down * column + row) // (down * across)
             at_y = top + (high - PATCH) * (2 * row + 1) // (2 * down)
             if not _masked(at_x / width, at_y / height, PATCH / width, PATCH / height, masks):
                 found.append(planes.luma[at_y : at_y + PATCH, at_x : at_x + PATCH])

@@ -1,0 +1,230 @@
+"""The labelled set: encoded pictures at full size with what is wrong with them, and how the shipped rules see them."""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+
+from sentinel.config import load, open_catalog
+from sentinel.domain.incident import Level
+from sentinel.domain.judge import Window, judge
+from sentinel.domain.observation import Observation, Outcome
+from sentinel.domain.rule import Rule, Threshold
+from sentinel.picture import decoder
+from tests.picture import scenes
+from tests.picture.scenes import HEIGHT, WIDTH, Picture
+from tests.support.peers import locate
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+RULES = {
+    "picture-dark": "dark",
+    "picture-bright": "bright",
+    "picture-uniform": "uniform",
+    "picture-frozen": "frozen",
+    "picture-snow": "snow",
+    "picture-blurred": "blur",
+    "picture-colour-cast": "cast",
+    "picture-covered": "covered",
+    "picture-striped": "stripes",
+}
+"""What each of the shipped rules looks for."""
+
+STILL_SECONDS = 18
+"""Time stamps of a clip: a key frame a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Key frames of one camera, a second apart, and everything that is wrong with it."""
+
+    name: str
+    codec: str
+    units: tuple[bytes, ...]
+    faults: frozenset[str] = field(default_factory=frozenset)
+
+
+def samples(*, seed: int = 20, bases: Iterable[str] = scenes.BASES) -> Iterator[Sample]:
+    """All of them, made one after another: real pictures with faults and without, test patterns, and clips."""
+    random = np.random.default_rng(seed)
+    for name in bases:
+        base = scenes.base(name)
+        for fault, spoil in scenes.FAULTS.items():
+            if (name, fault) not in UNTRUE:
+                yield _one(f"{fault} {name}", fault, spoil(base, random), random)
+        for light, show in scenes.HEALTHY.items():
+            yield _one(f"{light} {name}", None, show(base, random), random)
+    yield from _patterns()
+    yield from _clips(random)
+
+
+UNTRUE = {
+    ("hubble_deep_field", "bright"),  # it stays a dark sky
+    ("hubble_deep_field", "cast"),
+    ("hubble_deep_field", "blur"),  # stars are points: there are no edges in the sky to be steep
+}
+"""What cannot be done to a picture."""
+
+
+def _one(name: str, fault: str | None, picture: Picture, random: np.random.Generator) -> Sample:
+    if fault != "uniform":
+        picture = scenes.grain(picture, float(random.uniform(0.5, 4.0)), random)
+    if random.integers(2):
+        scenes.caption(picture, 60, 40, random)
+    codec = ("h264", "hevc", "mjpeg")[int(random.choice(3, p=(0.7, 0.1, 0.2)))]
+    units = encoded([picture], codec, int(random.integers(22, 33)))
+    return Sample(name, codec, tuple(units), frozenset({fault} if fault else ()))
+
+
+def _clips(random: np.random.Generator) -> Iterator[Sample]:
+    """A camera that hangs, and the same one that looks at a scene where nothing moves."""
+    for number, name in enumerate(("astronaut", "camera", "motorcycle", "rocket", "brick", "coffee")):
+        scene = (scenes.daylight, scenes.night, scenes.infrared)[number % 3](scenes.base(name), random)
+        held = scenes.grain(scene, 1.5, random)
+        sigma = (0.6, 1.5, 3.0)[number // 2]
+        by_rate = number % 2 == 1  # some encoders keep the quality, others the bit rate
+        frozen = [_with_clock(held, second, random) for second in range(STILL_SECONDS)]
+        static = [_with_clock(scenes.grain(scene, sigma, random), second, random) for second in range(STILL_SECONDS)]
+        for fault, pictures in (("frozen", frozen), (None, static)):
+            units = encoded(pictures, "h264", 30, between=4 if by_rate else 0)
+            yield Sample(f"{fault or 'static'} {name}", "h264", tuple(units), frozenset({fault} if fault else ()))
+
+
+def _with_clock(picture: Picture, second: int, random: np.random.Generator) -> Picture:
+    """The clock of an on-screen display goes on also where the sensor hangs."""
+    del second
+    found = picture.copy()
+    found[40:80, 60:360] = 0
+    scenes.caption(found, 60, 40, random)
+    return found
+
+
+PATTERNS = {
+    "black": ("dark",),
+    "white": ("bright",),
+    "blue": ("uniform",),
+    "red": ("uniform",),
+    "green": ("uniform",),
+    "snow": ("snow",),
+    "smpte75": ("frozen", "covered", "stripes"),  # a test card is featureless, and its bars are stripes
+}
+"""GStreamer's ``videotestsrc``, and what its pictures are."""
+
+
+def _patterns() -> Iterator[Sample]:
+    for pattern, faults in PATTERNS.items():
+        units = tuple(encoded(gstreamer(pattern, STILL_SECONDS if "frozen" in faults else 1), "h264", 26))
+        yield Sample(f"videotestsrc {pattern}", "h264", units, frozenset(faults))
+
+
+def gstreamer(pattern: str, count: int) -> list[Picture]:
+    """Pictures of ``videotestsrc``, a second apart."""
+    caps = f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate=1/1"
+    command = [locate("gst-launch"), "-q", "videotestsrc", f"pattern={pattern}", f"num-buffers={count}"]
+    data = subprocess.run([*command, "!", caps, "!", "fdsink", "fd=1"], check=True, capture_output=True).stdout
+    return list(np.frombuffer(data, np.uint8).reshape(count, HEIGHT, WIDTH, 3).copy())
+
+
+def encoded(pictures: Iterable[Picture], codec: str, quality: int, *, between: int = 0) -> list[bytes]:
+    """Key frames of pictures that come once a second, at a constant quality (x264's scale).
+
+    With ``between``, each picture is shown that many times more, as a stream at a rate of 4 Mbit/s.
+    """
+    context = av.CodecContext.create({"h264": "libx264", "hevc": "libx265", "mjpeg": "mjpeg"}[codec], "w")
+    assert isinstance(context, VideoCodecContext)
+    context.width, context.height = WIDTH, HEIGHT
+    context.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    context.time_base, context.framerate = Fraction(1, between + 1), Fraction(between + 1)
+    context.thread_count = 2
+    gop = f"keyint={between + 1}:min-keyint={between + 1}:scenecut=0"
+    options: dict[str, dict[str, str]] = {
+        "h264": {"preset": "ultrafast", "tune": "zerolatency", "x264-params": gop},
+        "hevc": {"preset": "ultrafast", "tune": "zerolatency", "x265-params": f"{gop}:log-level=none"},
+        "mjpeg": {"huffman": "default"},
+    }
+    kept = {"b": "4000000", "maxrate": "4000000", "bufsize": "4000000"} if between else {"crf": str(quality)}
+    context.options = options[codec] | ({} if codec == "mjpeg" else kept)
+    if codec == "mjpeg":
+        context.qmin = context.qmax = 2 + (quality - 22) // 2
+    packets = []
+    for number, picture in enumerate(pictures):
+        for repeated in range(between + 1):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=context.pix_fmt)
+            frame.pts = number * (between + 1) + repeated
+            packets += context.encode(frame)
+    return [bytes(packet) for packet in [*packets, *context.encode(None)] if packet.is_keyframe]
+
+
+def measured(sample: Sample) -> dict[str, float]:
+    """What the decoding process says of it."""
+    seconds = [float(number) for number in range(len(sample.units))]
+    said, _, _ = decoder.examine(sample.codec, sample.units, {"seconds": seconds})
+    found: dict[str, float] = said["values"]
+    return found
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """The shipped rules about pictures, by what they look for."""
+    shipped = load(CONFIG, catalog=open_catalog(CONFIG)).rules
+    return {RULES[rule.id]: rule for rule in shipped if rule.id in RULES}
+
+
+def judged(values: dict[str, float]) -> frozenset[str]:
+    """What the shipped rules find wrong, where every picture is as this one."""
+    found = set()
+    for fault, rule in rules().items():
+        assert isinstance(rule.predicate, Threshold)
+        window, level = Window(), None
+        for at in range(rule.predicate.of):
+            verdict = judge(rule, window, Observation("camera", at, at, 0.0, "centre", Outcome.OK, values=values))
+            level = verdict.level if verdict else None
+        if level is Level.FIRING:
+            found.add(fault)
+    return frozenset(found)
+
+
+@dataclass(slots=True)
+class Score:
+    """How often a rule was right: pictures that have the fault and are told, told without it, and missed."""
+
+    right: int = 0
+    false: int = 0
+    missed: int = 0
+
+    @property
+    def precision(self) -> float:
+        """Share of what was told that is so."""
+        return self.right / max(1, self.right + self.false)
+
+    @property
+    def recall(self) -> float:
+        """Share of what is so that was told."""
+        return self.right / max(1, self.right + self.missed)
+
+
+def scores(found: Iterable[tuple[Sample, frozenset[str]]]) -> dict[str, Score]:
+    """By fault."""
+    table = {fault: Score() for fault in RULES.values()}
+    for sample, told in found:
+        for fault, score in table.items():
+            score.right += fault in sample.faults and fault in told
+            score.false += fault not in sample.faults and fault in told
+            score.missed += fault in sample.faults and fault not in told
+    return table
+
+
+def mistakes(found: Iterable[tuple[Sample, frozenset[str], Any]]) -> list[str]:
+    """Which samples were misjudged, for people."""
+    return [
+        f"{sample.name}: {sorted(sample.faults)} told as {sorted(told)} {values}"
+        for sample, told, values in found
+        if sample.faults != told
+    ]

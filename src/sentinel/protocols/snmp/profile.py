@@ -7,31 +7,36 @@ from the shipped ``probes/profiles``.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-import sentinel
 from sentinel.protocols.snmp.rates import BITS
+from sentinel.sdk import profiles
+from sentinel.sdk.profiles import ProfileName, directories, shipped
 from sentinel.sdk.protocol import Value
 
-LARGEST_FILE = 262_144
-DEEPEST = 12
+__all__ = [
+    "Column",
+    "Metric",
+    "Name",
+    "Oid",
+    "Profile",
+    "ProfileName",
+    "Table",
+    "directories",
+    "load",
+    "parse",
+    "shipped",
+]
 
 Oid = Annotated[str, StringConstraints(pattern=r"^[0-2](\.\d{1,10}){1,126}$", strict=True)]
 """Numbers with dots, no leading dot; a scalar's ends in .0."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 """snake_case, ends in its unit: the metric is ``sentinel_snmp_<name>``."""
-
-ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 
 Type = Literal["gauge", "counter32", "counter64", "timeticks", "text", "enum", "bits"]
 
@@ -174,52 +179,13 @@ class Profile(Scalars):
         return tuple(value for value in found if value is not None)
 
 
-def shipped() -> Path:
-    """The profiles that come with Sentinel: inside an installed package, or in the source tree."""
-    package = Path(sentinel.__file__).parent
-    inside = package / "_starter" / "probes" / "profiles"
-    return inside if inside.is_dir() else package.parents[1] / "probes" / "profiles"
-
-
-def directories(context: Mapping[str, Any] | None) -> tuple[Path, ...]:
-    """Where to look, from pydantic's validation context."""
-    given = (context or {}).get("profiles")
-    if not given:
-        return (shipped(),)
-    return tuple(given) if isinstance(given, Sequence) else (Path(given),)
-
-
 def load(name: str, folders: Sequence[Path]) -> Profile:
     """The profile of that name.
 
     Raises:
         ValueError: there is none, or its file is wrong; the text says what and where.
     """
-    for folder in folders:
-        path = Path(folder) / f"{name}.yaml"
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        if status.st_size > LARGEST_FILE:
-            raise ValueError(f"{path}: more than {LARGEST_FILE} bytes")
-        return _load(path, status.st_mtime_ns, status.st_size)
-    raise ValueError(f"no SNMP profile {name!r}{_known(folders)}")
-
-
-def _known(folders: Sequence[Path]) -> str:
-    marked = re.compile(rb"^protocol:\s*snmp\s*$", re.MULTILINE)
-    paths = [path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))]
-    names = sorted({path.stem for path in paths if marked.search(path.read_bytes()[:LARGEST_FILE])})
-    return f"; there are: {', '.join(names)}" if names else f" in {', '.join(map(str, folders))}"
-
-
-@lru_cache(maxsize=128)  # a hundred checks name the same file; a changed file has another time or size
-def _load(path: Path, _changed: int, _size: int) -> Profile:
-    try:
-        return parse(path.read_bytes().decode("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return profiles.load(name, folders, Profile, "snmp", "SNMP")
 
 
 def parse(content: str) -> Profile:
@@ -228,22 +194,4 @@ def parse(content: str) -> Profile:
     Raises:
         ValueError: it is wrong; the text says what and where.
     """
-    try:
-        _bounded(content)
-        return Profile.model_validate(YAML(typ="safe", pure=True).load(content))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors()[:5])
-        raise ValueError(wrong) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())[:500]) from error
-
-
-def _bounded(content: str) -> None:
-    """Refuse what a profile never needs: aliases, that multiply, and depth."""
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(content):
-        if isinstance(event, AliasEvent):
-            raise ValueError(f"line {event.start_mark.line + 1}: aliases are refused")  # noqa: TRY004 - a file's fault
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError(f"line {event.start_mark.line + 1}: deeper than {DEEPEST} levels")
+    return profiles.parse(content, Profile)

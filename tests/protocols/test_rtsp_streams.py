@@ -120,3 +120,20 @@ async def test_a_watch_needs_its_time(gst_rtsp: StartGstRtsp, pool: DecoderPool)
     seen = await look(gst_rtsp(), "h264", pool, timeout=2.0, watch=5)
     assert seen.failure is not None
     assert (seen.failure.stage, seen.failure.code, seen.failure.local) == ("prepare", "bad_option", True)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_a_few_channels_of_a_platform(gst_rtsp: StartGstRtsp, pool: DecoderPool, transport: str) -> None:
+    named = {"大厅": "/h264", "东门": "/h265", "西门": "/mjpeg", "拆除": "/nothing", "停车场": "/snow"}
+    channels = {"named": named, "favourites": {"重点": ["大厅"]}, "sample": 3, "at_once": 2}
+    memory: dict[str, Any] = {}
+    server = gst_rtsp()
+    options = {"port": server.port, "transport": transport, "channels": channels}
+    seen = [await measure(PROTOCOL, target(server.host), options, 15.0, service=pool, memory=memory) for _ in range(2)]
+    assert [one.failure for one in seen] == [None, None]
+    assert [one.facts["sampled"].count("大厅") for one in seen] == [1, 1]
+    assert seen[1].values["coverage_ratio"] == 1
+    assert [one.facts["failed"] for one in seen if "failed" in one.facts] == ["拆除 (describe not_found)"]
+    assert {name for name in seen[1].values if name.startswith("last_seen_seconds:")} == {
+        f"last_seen_seconds:{name}" for name in named
+    }

@@ -96,6 +96,8 @@ KINDS: Final[Mapping[str, Word]] = {
     "service": Word("服务", "service"),
     "recorder": Word("录像设备", "recorder"),
     "mcu": Word("会议多点控制单元", "conference bridge (MCU)"),
+    "gatekeeper": Word("网守", "gatekeeper"),
+    "sip-server": Word("SIP服务器", "SIP server"),
     "control": Word("中控主机", "control host"),
     "control-host": Word("中控主机", "control host"),
     "matrix": Word("矩阵", "matrix"),

@@ -95,12 +95,8 @@ class SshLogin(Options):
     )
 
     @model_validator(mode="after")
-    def _secret_is_there(self) -> Self:
-        if self.password is None and self.private_key is None:
-            # Of the type "missing": a probe may leave it to the checks that use it.
-            raise PydanticCustomError("missing", "a password or a private_key is missing")
-        if ANY_HOST_KEY in self.host_key and len(self.host_key) > 1:
-            raise ValueError("host_key: any stands alone")
+    def _login_is_whole(self) -> Self:
+        require_login(self)
         return self
 
     def at(self, host: str) -> Login:
@@ -114,6 +110,20 @@ class SshLogin(Options):
             self.host_key,
             self.legacy_algorithms,
         )
+
+
+def require_login(options: SshLogin) -> None:
+    """Refuse options that cannot log in.
+
+    Of the type ``missing`` where something is left out: a probe may leave it to the checks that use it.
+    """
+    lacking = [name for name in ("username", "host_key") if not getattr(options, name)]
+    if options.password is None and options.private_key is None:
+        lacking.append("password or private_key")
+    if lacking:
+        raise PydanticCustomError("missing", "{names} is missing", {"names": ", ".join(lacking)})
+    if ANY_HOST_KEY in options.host_key and len(options.host_key) > 1:
+        raise ValueError("host_key: any stands alone")
 
 
 @dataclass(frozen=True, slots=True)

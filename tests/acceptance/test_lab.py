@@ -34,6 +34,12 @@ SHOWN = [
     ("img-01-cam-1", "rtsp-unauthorized", "img-01-cam-1.picture", ("describe", "unauthorized")),
     ("img-01-cam-1", "rtsp-hang", "img-01-cam-1.picture", ("options", "timed_out")),
     ("img-01-cam-1", "no-packets", "img-01-cam-1.picture", ("first_packet", "no_packets")),
+    ("set-209", "sip-silent", "set-209.sip", ("options", "timed_out")),
+    ("sip-server", "sip-silent", "sip-server.sip-tls", ("options", "timed_out")),
+    ("sip-server", "sip-unavailable", "sip-server.sip", ("expect", "bad_status")),
+    ("sip-server", "cert-expired", "sip-server.sip-tls", ("tls", "tls_expired")),
+    ("gatekeeper", "h323-silent", "gatekeeper.gatekeeper", ("exchange", "timed_out")),
+    ("set-209", "down", "set-209.call", ("connect", "refused")),
     ("access-internal", "switch-down", "access-internal.agent", ("get", "timed_out")),
     ("access-internal", "switch-down", "duty-int-1.desktop", ("connect", "refused")),
 ]
@@ -96,7 +102,7 @@ async def test_a_fault_shows_and_heals(
 
 
 def test_every_fault_is_shown_above() -> None:
-    assert set(FAULTS) == {fault for _, fault, _, _ in SHOWN} | {"slow"}
+    assert set(FAULTS) == {fault for _, fault, _, _ in SHOWN} | {"slow", "h323-reject"}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +113,15 @@ async def test_slow_is_late_and_in_time(lab: RunningLab, probe: Prober, check: s
     late = await probe(lab, check)
     assert late.failure is None
     assert late.took >= late_by - 0.01
+
+
+async def test_a_gatekeeper_that_rejects_is_alive(lab: RunningLab, probe: Prober) -> None:
+    assert (await probe(lab, "gatekeeper.gatekeeper")).values["confirmed"] == 1
+    assert lab.order("break", "gatekeeper", "h323-reject")["ok"]
+    rejected = await probe(lab, "gatekeeper.gatekeeper")
+    assert rejected.failure is None
+    assert rejected.values["confirmed"] == 0
+    assert rejected.facts["reason"] == "resourceUnavailable"
 
 
 async def test_a_broken_switch_takes_all_that_has_no_other_way(lab: RunningLab, probe: Prober) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal
 
 from sentinel.picture import Viewing
@@ -27,6 +28,9 @@ PATIENCE: Final = 64
 """Packets after which the payload type's meaning is believed, where none of them has told by itself what it is."""
 MAX_PARAMETER_SET: Final = 256
 """A packet that is a parameter set is small; a large one that begins like one is the middle of something else."""
+
+CLOCK: Final = 90_000
+"""Ticks of every video's time stamps a second."""
 
 _RTCP = range(72, 77)  # RTCP's packet types 200 to 204, seen as RTP (RFC 5761, section 4)
 _PROFILES = frozenset({66, 77, 88, 100, 110, 122, 244, 44})  # H.264, annex A
@@ -69,7 +73,9 @@ class Reception:
         self._continuity = Continuity()
         self._sources = Sources()
         self._order = Order() if reorders else None
+        self._certain = False  # a packet has told what is coming
         self._news = asyncio.Event()
+        self._stamps = _Stamps()
 
     @property
     def packets(self) -> int:
@@ -162,18 +168,21 @@ class Reception:
             self._news.set()
         else:
             for unit in units:
-                self.viewing.unit(unit, now)
+                self.viewing.unit(self._stamps.mend(unit, now), now)
                 self.incomplete += unit.key and not unit.complete
                 self._news.set()
 
     def _choose(self, packet: Packet) -> Depacketiser | None:
         """The depacketiser of what this packet shows to be coming."""
         seen = signature(packet.payload)
+        certain = seen is not None
         if seen is None and self.container is None:
             seen = self._agreed(packet)
-        if seen is not None and seen != self.container and (self.container is None or seen in ("PS", "TS")):
+        # Once a packet has told, only another multiplex tells otherwise: its signs do not come about by chance.
+        if seen is not None and seen != self.container and (not self._certain or seen in ("PS", "TS")):
             self.container = seen
             self._depacketiser = self._made(seen)
+        self._certain = self._certain or certain
         return self._depacketiser
 
     def _agreed(self, packet: Packet) -> Container | None:
@@ -206,6 +215,26 @@ class Reception:
             self._news.set()
 
 
+class _Stamps:
+    """Mends the time stamps of streams that have none: two pictures never have the same."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._given = 0
+        self._at = 0.0
+
+    def mend(self, unit: AccessUnit, now: float) -> AccessUnit:
+        """The unit, with a time stamp by our clock where it has the one before's."""
+        if unit.timestamp == self._last:
+            self._given = self._given + round((now - self._at) * CLOCK) & 0xFFFFFFFF
+            mended = replace(unit, timestamp=self._given)
+        else:
+            self._last = self._given = unit.timestamp
+            mended = unit
+        self._at = now
+        return mended
+
+
 def signature(payload: bytes) -> Container | None:
     """What a payload can only be the beginning of; None for most, which are the middle of something."""
     if payload.startswith(PACK):
@@ -220,6 +249,8 @@ def signature(payload: bytes) -> Container | None:
     if not 4 < len(payload) <= MAX_PARAMETER_SET:
         return None
     if payload[0] in (0x40, 0x42) and payload[1] == 0x01:  # VPS or SPS
+        return "H.265"
+    if payload[:2] == b"\x60\x01" and payload[4:6] in (b"\x40\x01", b"\x42\x01"):  # an aggregation packet of them
         return "H.265"
     if payload[0] & 0x9F == 7 and payload[0] & 0x60 and payload[1] in _PROFILES:
         return "H.264"

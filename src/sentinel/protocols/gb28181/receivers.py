@@ -145,7 +145,8 @@ def _bound(address: str, kind: socket.SocketKind, ports: range) -> socket.socket
         try:
             sock.setblocking(False)
             sock.bind((address, port))
-            if sock.getsockname()[1] % 2 == 0:  # RFC 3550, 11; some devices take the next lower one otherwise
+            # RFC 3550, 11: RTP has the even port; some devices take the next lower one otherwise.
+            if kind == socket.SOCK_STREAM or sock.getsockname()[1] % 2 == 0:
                 return sock
         except OSError:
             if not ports:

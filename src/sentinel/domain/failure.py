@@ -41,6 +41,7 @@ STAGES: dict[str, str] = {
     "walk": "SNMP walk of a table",
     "query": "asking for the data",
     "heartbeat": "waiting for word from the target",
+    "trap": "what the device reports by itself (SNMP notifications)",
     "probe": "the probe as a whole",
 }
 

@@ -65,6 +65,11 @@ EVENTS: Final[Mapping[str, Word]] = {
     "test": Word("测试", "Test"),
 }
 
+EVIDENCE: Final[Mapping[str, Word]] = {
+    "picture": Word("判定画面", "the frame that was judged"),
+    "path": Word("途经路由", "the path to the target"),
+}
+
 OUTCOMES: Final[Mapping[str, Word]] = {
     "ok": Word("成功", "ok"),
     "failed": Word("失败", "failed"),
@@ -149,6 +154,7 @@ STAGES: Final = _beside(
         "walk": "SNMP 遍历",
         "query": "数据查询",
         "heartbeat": "等待心跳",
+        "trap": "设备主动告警",
         "probe": "整个探测过程",
     },
     failure.STAGES,

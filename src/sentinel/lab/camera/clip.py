@@ -23,7 +23,7 @@ PAYLOAD: Final = 1_400
 
 _SPS, _PPS, _IDR, _SLICE, _FU_A = 7, 8, 5, 1, 28
 _START = re.compile(rb"\x00\x00\x00?\x01")
-_KEPT: Final = f"scene-{scene.WIDTH}x{scene.HEIGHT}-{scene.RATE}-{scene.SECONDS}s.h264"
+_KEPT: Final = f"{scene.WIDTH}x{scene.HEIGHT}-{scene.RATE}-{scene.SECONDS}s.h264"
 _LARGEST: Final = 64 << 20
 
 
@@ -46,27 +46,27 @@ class NoClip(Exception):
     """The scene could not be encoded."""
 
 
-def load(directory: Path) -> Clip:
-    """The clip, from the file that an earlier start kept, or encoded now; takes about a second then.
+def load(directory: Path, name: str = scene.LIVE) -> Clip:
+    """The clip of that scene, from the file that an earlier start kept, or encoded now; takes about a second then.
 
     Raises:
         NoClip: this machine's PyAV has no encoder for H.264.
         OSError: the file cannot be written.
     """
-    file = directory / _KEPT
+    file = directory / f"{name}-{_KEPT}"
     try:
         stream = file.read_bytes() if file.stat().st_size <= _LARGEST else b""
-        return cut(stream)
+        return cut(stream, name)
     except (OSError, ValueError):
         pass
-    stream = encode()
+    stream = encode(name)
     part = file.with_suffix(".part")
     part.write_bytes(stream)
     part.replace(file)
-    return cut(stream)
+    return cut(stream, name)
 
 
-def encode() -> bytes:
+def encode(name: str = scene.LIVE) -> bytes:
     """The scene as a byte stream (H.264, annex B): one slice a picture, a key frame each second.
 
     Raises:
@@ -83,13 +83,13 @@ def encode() -> bytes:
         "preset": "superfast",
         "tune": "zerolatency",
         "profile": "baseline",
-        "crf": "26",
+        "crf": "38" if name == scene.SNOW else "26",  # grain costs most of all
         "x264-params": f"keyint={scene.RATE}:min-keyint={scene.RATE}:scenecut=0:slices=1:sliced-threads=0"
         ":repeat-headers=1",
     }
     encoder.thread_count = 1
     stream = bytearray()
-    for number, picture in enumerate(scene.pictures()):
+    for number, picture in enumerate(scene.pictures(name)):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts = number
         for packet in encoder.encode(frame):
@@ -99,7 +99,7 @@ def encode() -> bytes:
     return bytes(stream)
 
 
-def cut(stream: bytes) -> Clip:
+def cut(stream: bytes, name: str = scene.LIVE) -> Clip:
     """A byte stream cut into pictures and payloads.
 
     Raises:
@@ -119,7 +119,7 @@ def cut(stream: bytes) -> Clip:
                 raise ValueError("the clip does not begin with a key frame")
             units.append(tuple(_payloads(ahead)))
             ahead = []
-    if len(units) != scene.RATE * scene.SECONDS or sets.keys() != {_SPS, _PPS}:
+    if len(units) != scene.RATE * (scene.SECONDS if name == scene.LIVE else 1) or sets.keys() != {_SPS, _PPS}:
         raise ValueError("the clip is not whole")
     return Clip(tuple(units), sets[_SPS], sets[_PPS])
 

@@ -1,4 +1,4 @@
-"""A clip on its way to one client: paced, looped, over the RTSP connection or over UDP (RFC 3550)."""
+"""A clip and its sound on their way to one client: paced, looped, over the RTSP connection or over UDP (RFC 3550)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,13 @@ from sentinel.lab.camera import scene
 from sentinel.lab.camera.clip import TICKS, Clip
 
 PAYLOAD_TYPE: Final = 96
+SOUND_TYPE: Final = 8
+"""PCMA (RFC 3551, 6)."""
+SOUND_CLOCK: Final = 8_000
+SOUND_TICKS: Final = 800
+"""A tenth of a second in a packet."""
+LOST_OF: Final = 20
+"""One packet of so many does not arrive, where packets are lost."""
 REPORT_SECONDS: Final = 5
 """Between two sender reports (RFC 3550, 6.2)."""
 
@@ -29,15 +36,19 @@ Send = Callable[[bytes, bool], None]
 
 @dataclass(slots=True)
 class Playing:
-    """One client's stream: its numbers go on where the clip begins anew."""
+    """One client's stream: its numbers go on where the clip begins anew, and where the scene changes."""
 
     clip: Clip
     send: Send
+    shows: Callable[[], str]
+    other: Callable[[str], Awaitable[Clip]]
+    loses: Callable[[], bool]
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     sequence: int = field(default_factory=lambda: secrets.randbits(16))
     timestamp: int = field(default_factory=lambda: secrets.randbits(32))
     packets: int = 0
     octets: int = 0
+    _shown: str = scene.LIVE
 
     async def run(self, drain: Callable[[], object], *, silent: Callable[[], bool]) -> None:
         """Send picture after picture in real time, the first, a key frame, at once.  Ends only by cancellation.
@@ -46,6 +57,9 @@ class Playing:
         """
         began, number = time.monotonic(), 0
         while True:
+            if number % scene.RATE == 0 and self.shows() != self._shown:  # a key frame is next
+                self._shown = self.shows()
+                self.clip = await self.other(self._shown)
             if not silent():
                 if number % (REPORT_SECONDS * scene.RATE) == 0:
                     self._report()
@@ -62,10 +76,12 @@ class Playing:
 
     def _picture(self, number: int) -> None:
         payloads = self.clip.units[number % len(self.clip.units)]
+        lossy = self.loses()
         for index, payload in enumerate(payloads, start=1):
             marker = 0x80 if index == len(payloads) else 0
             header = _HEADER.pack(0x80, marker | PAYLOAD_TYPE, self.sequence, self.timestamp, self.ssrc)
-            self.send(header + payload, False)
+            if not lossy or self.packets % LOST_OF:
+                self.send(header + payload, False)
             self.sequence = self.sequence + 1 & 0xFFFF
             self.packets += 1
             self.octets = self.octets + len(payload) & 0xFFFFFFFF
@@ -77,6 +93,24 @@ class Playing:
             0x80, 200, 6, self.ssrc, seconds, fraction, self.timestamp, self.packets & 0xFFFFFFFF, self.octets
         )
         self.send(packed, True)
+
+
+async def play_sound(send: Send, drain: Callable[[], object], *, silent: Callable[[], bool]) -> None:
+    """Send quiet sound in G.711's A law (RFC 3551, 4.5.14) in real time.  Ends only by cancellation."""
+    ssrc, sequence, timestamp = secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
+    quiet = bytes((0xD5, 0x55)) * (SOUND_TICKS // 2)
+    began, number = time.monotonic(), 0
+    while True:
+        if not silent():
+            header = _HEADER.pack(0x80, SOUND_TYPE, sequence, timestamp, ssrc)
+            send(header + quiet, False)
+            waiting = drain()
+            if asyncio.iscoroutine(waiting):
+                await waiting
+            sequence = sequence + 1 & 0xFFFF
+        number += 1
+        timestamp = timestamp + SOUND_TICKS & 0xFFFFFFFF
+        await asyncio.sleep(max(0.0, began + number * SOUND_TICKS / SOUND_CLOCK - time.monotonic()))
 
 
 def over_connection(writer: asyncio.StreamWriter, channel: int) -> Send:

@@ -26,6 +26,7 @@ REASONS: Final = {
     501: "Not Implemented",
 }
 
+_TRACK: Final = re.compile(r"/?(?:trackID=([01]))?/?$")
 _PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
 _REALM: Final = "Sentinel lab"
 
@@ -47,7 +48,13 @@ class Request:
         """Path and query, without the track that a client appends for SETUP."""
         rest = self.uri.partition("://")[2]
         path = "/" + rest.partition("/")[2] if rest else self.uri
-        return path.removesuffix("/").removesuffix("/trackID=0").removesuffix("/") or "/"
+        return _TRACK.sub("", path).removesuffix("/") or "/"
+
+    @property
+    def track(self) -> int:
+        """The track that a client appended for SETUP; 0 where it named none."""
+        found = _TRACK.search(self.uri)
+        return int(found[1]) if found is not None and found[1] else 0
 
 
 async def read(reader: asyncio.StreamReader) -> Request:

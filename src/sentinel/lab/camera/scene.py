@@ -17,6 +17,12 @@ SECONDS: Final = 4
 
 Picture = npt.NDArray[np.uint8]
 
+LIVE: Final = "scene"
+FROZEN: Final = "frozen"
+BLACK: Final = "black"
+NO_SIGNAL: Final = "no-signal"
+SNOW: Final = "snow"
+
 _BARS: Final = ((191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191))
 _WHITE, _DARK, _AMBER = (235, 235, 235), (24, 28, 36), (255, 176, 32)
 
@@ -30,8 +36,28 @@ _SEGMENTS: Final = (
 )  # fmt: skip
 
 
-def pictures() -> Iterator[Picture]:
-    """The pictures of one clip in their order: height x width x 3, RGB."""
+def pictures(name: str = LIVE) -> Iterator[Picture]:
+    """The pictures of one clip in their order: height x width x 3, RGB; a second of them for what is out of order."""
+    if name == LIVE:
+        yield from _live()
+        return
+    still = {FROZEN: next(_live()), BLACK: _plain((16, 16, 16)), NO_SIGNAL: _plain((0, 0, 200))}
+    random = np.random.default_rng(2026)
+    for _ in range(RATE):
+        if name == SNOW:
+            grain = random.integers(0, 256, (HEIGHT // 2, WIDTH // 2, 1), np.uint8)
+            yield np.repeat(np.repeat(np.repeat(grain, 2, 0), 2, 1), 3, 2)
+        else:
+            yield still[name]
+
+
+def _plain(colour: tuple[int, int, int]) -> Picture:
+    picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    picture[:] = colour
+    return picture
+
+
+def _live() -> Iterator[Picture]:
     ground = _ground()
     for number in range(RATE * SECONDS):
         picture = ground.copy()

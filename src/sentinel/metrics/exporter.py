@@ -1,4 +1,4 @@
-"""The exposition: each check's lines are bytes made when it changes; a scrape only joins them.
+"""The exposition: each check's lines are made when it changes; a scrape only joins them.
 
 A scrape of 120,000 series by ``prometheus_client.generate_latest`` holds the event loop for about a second, in which
 no probe is started or answered.  Here the loop is never held for longer than one slice of the work.
@@ -20,7 +20,7 @@ from sentinel.domain.target import Check
 from sentinel.engine.snapshot import Snapshot
 from sentinel.metrics import promises
 from sentinel.metrics.family import Family
-from sentinel.metrics.series import FIXED, Exported, Series, exported
+from sentinel.metrics.series import FIXED, Exported, Lines, Series, exported
 from sentinel.sdk.protocol import Protocol
 
 _Item = TypeVar("_Item")
@@ -52,8 +52,9 @@ class Exporter:
         self._generation: int | None = None
         self._series: dict[str, Series] = {}
         self._families: dict[str, Family] = {family.name: family for family in FIXED}
-        self._lines: dict[str, dict[str, bytes]] = {family.name: {} for family in FIXED}
-        self._in: dict[str, frozenset[str]] = {}
+        self._lines: dict[str, dict[str, str]] = {family.name: {} for family in FIXED}
+        self._in: dict[str, tuple[str, ...]] = {}
+        self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._targets: tuple[Family, list[bytes]] = (promises.TARGET, [])
         self._turn = asyncio.Lock()
 
@@ -92,7 +93,8 @@ class Exporter:
             family = self._families[name]
             yield family.openmetrics_header if openmetrics else family.text_header
             for batch in _batches(list(lines.values()), _JOIN_SLICE):
-                yield b"".join(batch)
+                # A lone surrogate out of a device's answer must not stop the scrape.
+                yield "".join(batch).encode("utf-8", "replace")
                 await asyncio.sleep(0)
         estate = [
             self._targets,
@@ -127,7 +129,7 @@ class Exporter:
         view = self._snapshot.checks.get(check)
         if view is None:
             self._series.pop(check, None)
-            lines: Mapping[str, bytes] = {}
+            lines: Lines = {}
         else:
             series = self._series.get(check)
             if series is None or series.check is not view.check:
@@ -135,10 +137,13 @@ class Exporter:
             lines = series.render(view)
         for name, text in lines.items():
             self._lines[name][check] = text
-        for name in self._in.pop(check, frozenset()).difference(lines):
-            del self._lines[name][check]
-        if lines:
-            self._in[check] = frozenset(lines)
+        before, now = self._in.get(check, ()), tuple(lines)
+        if before != now:
+            for name in set(before).difference(now):
+                del self._lines[name][check]
+            self._in[check] = self._shapes.setdefault(now, now)  # thousands of checks have the same
+        if not lines:
+            self._in.pop(check, None)
 
     def _values(self, check: Check) -> dict[str, Exported]:
         protocol = self._protocols.get(check.protocol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.target import Check
@@ -28,21 +28,24 @@ FAILURES = Family(
 )
 FIXED = (UP, UNKNOWN, DURATION, STAGE, RESULTS, FAILURES)
 
-Lines = dict[str, bytes]
+Lines = dict[str, str]
 """Family name to the lines of one check in it, each with its newline."""
+
+_KNOWN: Final = 4096
+"""Samples whose beginnings a check remembers: items come and go on some devices."""
 
 
 class Series:
-    """How one check is written: its labels are joined once, its values' families looked up once."""
+    """How one check is written: the part of each line before its number is made once."""
 
-    __slots__ = ("_declared", "_labels", "check")
+    __slots__ = ("_beginnings", "_declared", "_duration", "_labels", "_samples", "_stages", "_unknown", "_up", "check")
 
     def __init__(self, check: Check, declared: Mapping[str, Exported]) -> None:
         """``declared``: how the values that the check's protocol may measure are exported, by value name."""
         target = check.target
         self.check = check
         self._declared = declared
-        self._labels = labels(
+        self._labels = base = labels(
             {
                 "check": check.id,
                 "target": target.id,
@@ -53,52 +56,79 @@ class Series:
                 "system": target.system,
             }
         )
+        self._up = (f"{UP.name}{{{base}}} 0\n", f"{UP.name}{{{base}}} 1\n")
+        self._unknown = f"{UNKNOWN.name}{{{base}}} 1\n"
+        self._duration = f"{DURATION.name}{{{base}}} "
+        self._stages: dict[str, str] = {}
+        self._samples: dict[str, tuple[str, str, float] | None] = {}
+        self._beginnings: set[str] = set()
 
     def render(self, view: CheckView) -> Lines:
         """The check's lines as it stands; nothing but counters while it has no result."""
-        text: dict[str, str] = {}
+        text: Lines = {}
         base = self._labels
         if view.state in {"unknown", "unobserved"}:
-            text[UNKNOWN.name] = f"{UNKNOWN.name}{{{base}}} 1\n"
+            text[UNKNOWN.name] = self._unknown
         elif (observation := view.observation) is not None:
             if observation.outcome is Outcome.UNKNOWN:
-                text[UNKNOWN.name] = f"{UNKNOWN.name}{{{base}}} 1\n"
+                text[UNKNOWN.name] = self._unknown
             else:
                 self._observed(observation, text)
         if view.counts:
             text[RESULTS.name] = "".join(
-                f'{RESULTS.name}{{{base},outcome="{outcome.value}"}} {count}\n'
-                for outcome, count in view.counts.items()
+                [
+                    f'{RESULTS.name}{{{base},outcome="{outcome.value}"}} {count}\n'
+                    for outcome, count in view.counts.items()
+                ]
             )
         if view.failures:
             text[FAILURES.name] = "".join(
-                f'{FAILURES.name}{{{base},stage="{stage}",code="{code}"}} {count}\n'
-                for (stage, code), count in view.failures.items()
+                [
+                    f'{FAILURES.name}{{{base},stage="{stage}",code="{code}"}} {count}\n'
+                    for (stage, code), count in view.failures.items()
+                ]
             )
-        # A lone surrogate out of a device's answer must not stop the scrape.
-        return {name: lines.encode("utf-8", "replace") for name, lines in text.items()}
+        return text
 
-    def _observed(self, observation: Observation, text: dict[str, str]) -> None:
-        base = self._labels
-        text[UP.name] = f"{UP.name}{{{base}}} {int(observation.outcome is Outcome.OK)}\n"
-        text[DURATION.name] = f"{DURATION.name}{{{base}}} {number(observation.took)}\n"
+    def _observed(self, observation: Observation, text: Lines) -> None:
+        text[UP.name] = self._up[observation.outcome is Outcome.OK]
+        text[DURATION.name] = f"{self._duration}{number(observation.took)}\n"
         if observation.stages:
             text[STAGE.name] = "".join(
-                f'{STAGE.name}{{{base},stage="{stage}"}} {number(seconds)}\n'
-                for stage, seconds in observation.stages.items()
+                [f"{self._stage(stage)}{number(seconds)}\n" for stage, seconds in observation.stages.items()]
             )
-        items: dict[str, dict[str, str]] = {}
+        samples = self._samples
         for key, value in observation.values.items():
-            name, colon, item = key.partition(":")
-            declared = self._declared.get(name)
-            if declared is None:
-                continue
-            family = declared.family
-            # Two items that differ only past the limit or in a control character would be one series twice.
+            sample = samples[key] if key in samples else self._sample(key)
+            if sample is not None:
+                name, beginning, factor = sample
+                line = f"{beginning}{number(value * factor)}\n"
+                text[name] = text[name] + line if name in text else line
+
+    def _stage(self, stage: str) -> str:
+        beginning = self._stages.get(stage)
+        if beginning is None:
+            beginning = self._stages[stage] = f'{STAGE.name}{{{self._labels},stage="{stage}"}} '
+        return beginning
+
+    def _sample(self, key: str) -> tuple[str, str, float] | None:
+        """A value's family, what its line begins with, its factor; None for one that is not exported."""
+        if len(self._samples) >= _KNOWN:
+            self._samples.clear()
+            self._beginnings.clear()
+        name, colon, item = key.partition(":")
+        declared = self._declared.get(name)
+        found = None
+        if declared is not None:
+            family = declared.family.name
             label = f',item="{escape(item)}"' if colon else ""
-            items.setdefault(family.name, {})[f"{family.name}{{{base}{label}}} "] = number(value * declared.factor)
-        for name, samples in items.items():
-            text[name] = "".join([f"{sample}{value}\n" for sample, value in samples.items()])
+            beginning = f"{family}{{{self._labels}{label}}} "
+            # Two items that differ only past the limit or in a control character would be one series twice.
+            if beginning not in self._beginnings:
+                self._beginnings.add(beginning)
+                found = family, beginning, declared.factor
+        self._samples[key] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)

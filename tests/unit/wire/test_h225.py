@@ -25,13 +25,13 @@ from tests.support.dissect import dissect
 
 VERSION = (0, 0, 8, 2250, 0, 4)
 MAKER = {"t35CountryCode": 38, "t35Extension": 255, "manufacturerCode": 65_535}
-REQUESTS = [
+REQUESTS: list[GatekeeperRequest] = [
     GatekeeperRequest(1, ("127.0.0.1", 1)),
     GatekeeperRequest(65_535, ("192.0.2.1", 65_535), "GK"),
     GatekeeperRequest(7, ("2001:db8::1", 40_000), "应急指挥中心网守"),
     GatekeeperRequest(8, ("127.0.0.1", 40_000), "G" * 128),
 ]
-ANSWERS = [
+ANSWERS: list[GatekeeperConfirm | GatekeeperReject] = [
     GatekeeperConfirm(9, "GK", ("127.0.0.1", 1719)),
     GatekeeperConfirm(65_535, None, ("2001:db8::1", 1719)),
     *(GatekeeperReject(9, name, reason) for name in ("网守", None) for reason in REASONS),

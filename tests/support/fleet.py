@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 
 from sentinel.config.configuration import Configuration, DaemonSettings, Limits, Place, Retention, Zone
 from sentinel.domain.conference import Conference
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Incident, Level, State, Telling, Transition, Verdict
 from sentinel.domain.notice import Event, Message, Notice, NoticeStatus
@@ -379,6 +380,7 @@ class Histories:
     """The part of a store that the web reads, in memory."""
 
     kept: dict[str, History] = field(default_factory=dict)
+    evidence: dict[tuple[str, int], Evidence] = field(default_factory=dict)
     undelivered_by_channel: dict[str, int] = field(default_factory=dict)
     failing: str | None = None
 
@@ -392,6 +394,10 @@ class Histories:
     async def history(self, incident: str) -> History | None:
         """One incident's."""
         return self.kept.get(incident)
+
+    async def exhibit(self, incident: str, number: int) -> Evidence | None:
+        """One piece."""
+        return self.evidence.get((incident, number))
 
     async def undelivered(self) -> Mapping[str, int]:
         """By channel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from sentinel.app.clock import SystemClock
 from sentinel.cli.control import Config, Json, Socket, ask, socket_of
 from sentinel.cli.screen import ZH, both, complain, console, table, text
 from sentinel.domain.wording import duration, local_time
-from sentinel.domain.words import CODES, EVENTS, NOTICES, REASONS, SEVERITIES, STAGES, TELLINGS
+from sentinel.domain.words import CODES, EVENTS, EVIDENCE, NOTICES, REASONS, SEVERITIES, STAGES, TELLINGS
 
 MOST_LISTED = 1000
 
@@ -82,7 +83,8 @@ def explain(
 
     Exit codes: 0 explained, 1 there is no such incident, 3 no daemon answers.
     """
-    code, found = ask(socket_of(config, socket), "GET", f"/api/v1/incidents/{quote(incident, safe='')}")
+    path = socket_of(config, socket)
+    code, found = ask(path, "GET", f"/api/v1/incidents/{quote(incident, safe='')}")
     if code != 200:
         complain(f"没有此故障 {incident}: {found.get('detail') or 'no such incident'}")
         raise typer.Exit(1)
@@ -100,6 +102,24 @@ def explain(
         for notice in found["notices"]:
             if notice["seq"] == transition["seq"]:
                 screen.print(_notice(notice))
+    for one in found["evidence"]:
+        screen.print(text(f"证据 evidence  {local_time(one['at'])}  {both(EVIDENCE, one['kind'])}  {one['url']}"))
+        if one["kind"] == "path":
+            for line in _hops(path, one["url"]):
+                screen.print(text(line))
+
+
+def _hops(socket: Path, url: str) -> Iterator[str]:
+    """The routers on the way to the target, one a line, and where it ends."""
+    code, found = ask(socket, "GET", url)
+    if code != 200:
+        return
+    for hop in found["hops"]:
+        address = "*" if hop["address"] is None else hop["address"]
+        rtt = "" if hop["rtt_seconds"] is None else f"  {hop['rtt_seconds'] * 1000:.1f} ms"
+        yield f"    {hop['ttl']:>2}  {address}{rtt}{'  不可达 unreachable' if hop.get('end') == 'unreachable' else ''}"
+    if not found["reached"]:
+        yield f"    到此为止 it ends here: {found['target']} 没有应答 does not answer"
 
 
 def _transition(one: dict[str, Any]) -> Text:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from sentinel.domain.evidence import KINDS
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import REASONS, Incident, Transition, Verdict
 from sentinel.domain.notice import Notice
 from sentinel.domain.observation import Observation
 from sentinel.domain.target import Target
-from sentinel.engine.ports import History
+from sentinel.engine.ports import Exhibit, History
 from sentinel.engine.snapshot import CheckView, SlaFigure
 from sentinel.web import models
 
@@ -142,6 +144,20 @@ def history(found: History) -> models.IncidentHistory:
             for one in found.transitions
             if one.event is None
         ],
+        evidence=[exhibit(one) for one in found.exhibits],
+    )
+
+
+def exhibit(one: Exhibit) -> models.ExhibitItem:
+    """A piece of evidence without its content."""
+    return models.ExhibitItem(
+        number=one.number,
+        at=one.at,
+        kind=one.kind,
+        meaning=KINDS.get(one.kind, ""),
+        media_type=one.media_type,
+        size=one.size,
+        url=f"/api/v1/incidents/{quote(one.incident, safe='')}/evidence/{one.number}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar, get_origin
 
@@ -14,7 +14,9 @@ import sentinel
 from sentinel.domain.incident import State, Telling
 from sentinel.engine.snapshot import CheckView
 from sentinel.web import answers, models
+from sentinel.web.evidence import exhibit, exhibits
 from sentinel.web.openapi import Operation, document
+from sentinel.web.replies import answer, refused
 from sentinel.web.view import VIEW
 
 _Query = TypeVar("_Query", bound="Query")
@@ -75,7 +77,7 @@ class IncidentsQuery(Query):
 
 async def livez(_request: web.Request) -> web.Response:
     """The process answers."""
-    return _answer(models.Alive())
+    return answer(models.Alive())
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -83,7 +85,7 @@ async def readyz(request: web.Request) -> web.Response:
     view = request.app[VIEW]
     reasons = list(view.not_ready())
     told = reasons if request.app[CONTROL] or view.token is None else []
-    return _answer(
+    return answer(
         models.Ready(status="not_ready" if reasons else "ready", reasons=told), status=503 if reasons else 200
     )
 
@@ -108,7 +110,7 @@ async def status(request: web.Request) -> web.Response:
     view = request.app[VIEW]
     snapshot, reasons = view.snapshot, list(view.not_ready())
     open_ = [one for one in snapshot.incidents.values() if one.state is State.OPEN]
-    return _answer(
+    return answer(
         models.StatusItem(
             version=sentinel.__version__,
             now=view.clock.now(),
@@ -128,7 +130,7 @@ async def checks(request: web.Request) -> web.Response:
     query = _query(request, ChecksQuery)
     found = [view for view in request.app[VIEW].snapshot.checks.values() if query.matches(view)]
     page = found[query.offset : query.offset + query.limit]
-    return _answer(
+    return answer(
         models.CheckPage(
             items=[answers.check_item(view) for view in page],
             total=len(found),
@@ -143,9 +145,9 @@ async def check(request: web.Request) -> web.Response:
     view, name = request.app[VIEW], request.match_info["id"]
     found = view.snapshot.checks.get(name)
     if found is None:
-        raise _refused(404, "no such check", f"the configuration in force has no check {name!r}")
+        raise refused(404, "no such check", f"the configuration in force has no check {name!r}")
     incidents = [one for one in view.snapshot.incidents.values() if one.subject == name]
-    return _answer(answers.check_detail(found, incidents, view.configuration().fingerprints.get(name, "")))
+    return answer(answers.check_detail(found, incidents, view.configuration().fingerprints.get(name, "")))
 
 
 async def incidents(request: web.Request) -> web.Response:
@@ -154,7 +156,7 @@ async def incidents(request: web.Request) -> web.Response:
     found = await request.app[VIEW].store.incidents(
         open_only=query.state == "open", since=query.since, limit=query.limit
     )
-    return _answer(models.IncidentPage(items=[answers.incident_item(one) for one in found], limit=query.limit))
+    return answer(models.IncidentPage(items=[answers.incident_item(one) for one in found], limit=query.limit))
 
 
 async def incident(request: web.Request) -> web.Response:
@@ -162,13 +164,13 @@ async def incident(request: web.Request) -> web.Response:
     name = request.match_info["id"]
     found = await request.app[VIEW].store.history(name)
     if found is None:
-        raise _refused(404, "no such incident", f"no incident {name!r} was ever recorded")
-    return _answer(answers.history(found))
+        raise refused(404, "no such incident", f"no incident {name!r} was ever recorded")
+    return answer(answers.history(found))
 
 
 async def sla(request: web.Request) -> web.Response:
     """Promises as they stand."""
-    return _answer(models.SlaPage(items=[answers.sla_item(figure) for figure in request.app[VIEW].snapshot.sla]))
+    return answer(models.SlaPage(items=[answers.sla_item(figure) for figure in request.app[VIEW].snapshot.sla]))
 
 
 async def config(request: web.Request) -> web.Response:
@@ -176,7 +178,7 @@ async def config(request: web.Request) -> web.Response:
     view = request.app[VIEW]
     configuration = view.configuration()
     prints = configuration.fingerprints
-    return _answer(
+    return answer(
         models.ConfigItem(
             checks={name: prints[name] for name in configuration.checks if name in prints},
             rules={rule.id: prints[rule.id] for rule in configuration.rules if rule.id in prints},
@@ -193,8 +195,8 @@ async def reload(request: web.Request) -> web.Response:
         items = [
             models.ProblemItem(file=one.file, line=one.line, column=one.column, message=one.message) for one in problems
         ]
-        raise _refused(409, "configuration refused", "the old configuration stays in force", items)
-    return _answer(models.Reloaded(generation=view.snapshot.generation))
+        raise refused(409, "configuration refused", "the old configuration stays in force", items)
+    return answer(models.Reloaded(generation=view.snapshot.generation))
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -252,6 +254,28 @@ _ROUTES: tuple[tuple[_Handler, Operation], ...] = (
             refusals=(404,),
         ),
     ),
+    (
+        exhibits,
+        Operation(
+            "GET",
+            "/api/v1/incidents/{id}/evidence",
+            "exhibits",
+            "What it was opened on, as far as it is kept.",
+            models.ExhibitPage,
+            refusals=(404,),
+        ),
+    ),
+    (
+        exhibit,
+        Operation(
+            "GET",
+            "/api/v1/incidents/{id}/evidence/{number}",
+            "exhibit",
+            "One piece of evidence, in its own media type: a picture, or the path as JSON.",
+            media="*/*",
+            refusals=(404,),
+        ),
+    ),
     (sla, Operation("GET", "/api/v1/sla", "sla", "Promises as they stand.", models.SlaPage)),
     (config, Operation("GET", "/api/v1/config", "config", "Fingerprints of what is in force.", models.ConfigItem)),
     (
@@ -283,10 +307,6 @@ def install(app: web.Application, *, control: bool) -> None:
     app.router.add_get("/api/v1/openapi.json", openapi)
 
 
-def _answer(model: BaseModel, *, status: int = 200) -> web.Response:
-    return web.json_response(model.model_dump(mode="json"), status=status)
-
-
 def _query(request: web.Request, model: type[_Query]) -> _Query:
     given: dict[str, Any] = {}
     for name in request.query:
@@ -298,15 +318,4 @@ def _query(request: web.Request, model: type[_Query]) -> _Query:
         return model.model_validate(given)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise _refused(400, "wrong query", wrong[:2000]) from error
-
-
-def _refused(status: int, title: str, detail: str, problems: Sequence[models.ProblemItem] = ()) -> web.HTTPException:
-    """An answer as RFC 9457 (problem details) has it."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        404: web.HTTPNotFound,
-        409: web.HTTPConflict,
-    }
-    body = models.Refused(title=title, status=status, detail=detail, problems=list(problems))
-    return kinds[status](text=body.model_dump_json(), content_type="application/problem+json")
+        raise refused(400, "wrong query", wrong[:2000]) from error

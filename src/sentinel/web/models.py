@@ -199,6 +199,24 @@ class SilenceItem(Answer):
     cause: str
 
 
+class ExhibitItem(Answer):
+    """A piece of evidence."""
+
+    number: int = Field(description="Counts from 1; pieces that were pruned leave gaps.")
+    at: Time
+    kind: str = Field(description="One word of a closed list.")
+    meaning: str = Field(description="The kind in a few words.")
+    media_type: str
+    size: int = Field(description="Bytes.")
+    url: str = Field(description="Where it is, on this server.")
+
+
+class ExhibitPage(Answer):
+    """What is kept of an incident, in the order in which it came."""
+
+    items: list[ExhibitItem]
+
+
 class IncidentHistory(Answer):
     """Why it opened, who was told, and where nobody was told, why."""
 
@@ -206,6 +224,7 @@ class IncidentHistory(Answer):
     transitions: list[TransitionItem]
     notices: list[NoticeItem]
     silences: list[SilenceItem]
+    evidence: list[ExhibitItem] = Field(description="What is kept of what was seen.")
 
 
 class SlaItem(Answer):

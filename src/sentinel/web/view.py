@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from sentinel.config.configuration import Configuration
 from sentinel.config.problems import Problem
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident
 from sentinel.engine.ports import Clock, History
 from sentinel.engine.snapshot import Snapshot
@@ -34,6 +35,10 @@ class Histories(Protocol):
 
     async def history(self, incident: str) -> History | None:
         """One incident with all that happened to it."""
+        ...
+
+    async def exhibit(self, incident: str, number: int) -> Evidence | None:
+        """One piece of an incident's evidence; None where there is none."""
         ...
 
     async def undelivered(self) -> Mapping[str, int]:

@@ -1,6 +1,7 @@
 """The API: its answers are what its own document says, and its refusals say why."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,10 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from sentinel.config.problems import Problem
+from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Telling
+from sentinel.engine.ports import Exhibit
 from sentinel.web.api import OPERATIONS
 from sentinel.web.openapi import document, written
 from tests.support import fleet
@@ -53,8 +56,7 @@ def assert_documented(method: str, path: str, status: int, media: str, body: Any
     [template] = [
         template
         for template in api["paths"]
-        if template == path
-        or ("{" in template and path.startswith(template.partition("{")[0]) and path not in api["paths"])
+        if template == path or (path not in api["paths"] and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path))
     ]
     schema = api["paths"][template][method.lower()]["responses"][str(status)]["content"][media]["schema"]
     registry: Registry[Any] = Registry().with_resource("api", DRAFT202012.create_resource(api))
@@ -199,3 +201,36 @@ async def test_reload_is_on_the_unix_socket_alone(one: Centre, tmp_path: Path) -
             assert body["problems"] == [{"file": "inventory.yaml", "line": 3, "column": 7, "message": "no such zone"}]
             assert (await get(client, "/api/v1/config"))["generation"] == 1
     assert not path.exists()
+
+
+async def test_evidence_is_listed_and_given_as_what_it_is_and_nothing_else(
+    one: Centre, session: aiohttp.ClientSession
+) -> None:
+    (incident, *_) = one.store.kept
+    frame = Evidence("picture", "image/jpeg", b"\xff\xd8<script>alert(1)</script>")
+    one.store.evidence[incident, 1] = frame
+    listed = Exhibit(incident, 1, fleet.NOW, "picture", "image/jpeg", len(frame.data))
+    one.store.kept[incident] = replace(one.store.kept[incident], exhibits=[listed])
+    page = await get(session, f"/api/v1/incidents/{incident}/evidence")
+    (item,) = page["items"]
+    assert (item["kind"], item["media_type"], item["size"]) == ("picture", "image/jpeg", len(frame.data))
+    assert (await get(session, f"/api/v1/incidents/{incident}"))["evidence"] == [item]
+    async with session.get(item["url"]) as answer:
+        assert answer.status == 200
+        assert await answer.read() == frame.data
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert "script-src" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"
+    for path in ("2", "x", "-1", "\u0661", "9" * 30):
+        async with session.get(f"/api/v1/incidents/{incident}/evidence/{path}") as answer:
+            assert answer.status == 404
+    await get(session, "/api/v1/incidents/nobody/evidence", 404)
+
+
+async def test_evidence_wants_the_token_like_everything_else() -> None:
+    async with served(centre(token="0123456789abcdef0123")) as url, aiohttp.ClientSession(url) as client:
+        for path in ("/api/v1/incidents/i1/evidence", "/api/v1/incidents/i1/evidence/1"):
+            async with client.get(path) as answer:
+                assert answer.status == 401

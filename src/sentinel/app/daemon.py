@@ -29,6 +29,7 @@ from sentinel.domain.incident import Level, Subject, Verdict
 from sentinel.domain.rule import Severity
 from sentinel.engine.announce import Announcer
 from sentinel.engine.delivery import Delivery, Outlet
+from sentinel.engine.investigator import Investigator
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.post import open_post
 from sentinel.engine.promises import LOCAL, Promises
@@ -162,6 +163,10 @@ class Daemon:
             self.scheduler.hasten,
             store.remember,
         )
+        self.investigator = Investigator(
+            services, lambda: self._catalog.protocols, lambda: self.configuration.checks, self.pipeline.add_evidence
+        )
+        self.pipeline.opened = self.investigator.opened
         self.promises = Promises(
             store, clock, lambda: self.configuration, publish=self._publish, settle=self.pipeline.settle
         )
@@ -207,6 +212,7 @@ class Daemon:
                     group.create_task(self.exporter.run(), name="exporter"),
                     group.create_task(emergency.run(), name="emergency"),
                     group.create_task(watchdog.run(), name="watchdog"),
+                    group.create_task(self.investigator.run(), name="investigator"),
                 ]
                 log.info("ready", address=address, checks=len(self.configuration.checks))
                 notify("READY=1", f"STATUS={len(self.configuration.checks)} checks, {address}")

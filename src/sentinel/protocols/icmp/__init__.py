@@ -14,6 +14,7 @@ from sentinel.domain.observation import Measurement
 from sentinel.domain.target import Check, Target
 from sentinel.protocols.icmp.engine import Engine
 from sentinel.protocols.icmp.options import IcmpOptions
+from sentinel.protocols.icmp.path import investigate
 from sentinel.protocols.icmp.ping import endpoint
 from sentinel.sdk.net import resolve
 from sentinel.sdk.protocol import Counter, Done, Protocol, Run, Value
@@ -106,6 +107,7 @@ PROTOCOL = Protocol(
     sweep=sweep,
     counters=COUNTERS,
     count=count,
+    investigate=investigate,
     needs="a ping socket (net.ipv4.ping_group_range) or a raw one (CAP_NET_RAW)",
     transport="icmp",
 )

@@ -26,7 +26,7 @@ from sentinel.protocols.icmp.packet import (
     words,
 )
 from sentinel.protocols.icmp.ping import Ping
-from sentinel.protocols.icmp.sockets import MSG_ERRQUEUE, Opened
+from sentinel.protocols.icmp.sockets import MSG_ERRQUEUE, SO_TIMESTAMPNS, Opened
 from sentinel.sdk.failures import code_of
 
 SEQUENCES: Final = 65_536
@@ -44,6 +44,9 @@ _PATIENCE = 4  # errors in a row after which a socket rests until the next tick
 _SECOND = 1_000_000_000
 _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 _TIMESPEC = struct.Struct("@ll")
+
+Ancillary = list[tuple[int, int, bytes]]
+"""What ``recvmsg`` gives beside the packet: level, type, content."""
 
 Slot = tuple[Ping, int, bytes]
 """Whose request, when it left (monotonic ns), its cookie."""
@@ -135,9 +138,7 @@ class Line:
             read(message, ancillary, source[0], offset, now)
         return True
 
-    def _read(
-        self, message: bytes, ancillary: list[tuple[int, int, bytes]], source: str, offset: int, now: int
-    ) -> None:
+    def _read(self, message: bytes, ancillary: Ancillary, source: str, offset: int, now: int) -> None:
         start = (message[0] & 15) << 2 if self.raw and self.version == 4 and message else 0
         if len(message) < start + HEAD.size:
             self.strays += 1
@@ -145,7 +146,7 @@ class Line:
         kind, _, sequence, mirror, cookie = HEAD.unpack_from(message, start)
         if kind != REPLY[self.version]:
             quoted = quoted_v4 if self.version == 4 else quoted_v6
-            self._reject(quoted(message[start:], source))
+            self._reject(quoted(message[start:], source), ancillary, offset, now)
             return
         slot = self._table[sequence]
         if slot is None or cookie != slot[2] or source != slot[0].text or slot[0].ended or mirror != sequence ^ 0xFFFF:
@@ -153,12 +154,7 @@ class Line:
             return
         self._table[sequence] = None
         ping, left, _ = slot
-        arrived = now
-        if ancillary:
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-            arrived = seconds * _SECOND + nanoseconds - offset
-        if not left <= arrived <= now + _STEP:
-            arrived = max(now, left)  # the wall clock was set meanwhile: late by a wake-up is better than off by hours
+        arrived = _arrival(ancillary, left, offset, now)
         self.received += 1
         ping.round_trips.append(arrived - left)
         ping.last = arrived
@@ -171,6 +167,7 @@ class Line:
         found = False
         if self.raw:
             return found
+        offset, now = _clocks()
         for _ in range(READS):
             try:
                 message, ancillary, _, source = self._opened.socket.recvmsg(_READ, _ERROR_ANCILLARY, MSG_ERRQUEUE)
@@ -180,10 +177,10 @@ class Line:
             level = socket.IPPROTO_IP if self.version == 4 else socket.IPPROTO_IPV6
             for at, _, extended in ancillary:
                 if at == level:
-                    self._reject(queued(self.version, message, extended, source[0]))
+                    self._reject(queued(self.version, message, extended, source[0]), ancillary, offset, now)
         return found
 
-    def _reject(self, rejection: Rejection | None) -> None:
+    def _reject(self, rejection: Rejection | None, ancillary: Ancillary, offset: int, now: int) -> None:
         """Settle the request that an ICMP error is about."""
         slot = self._table[rejection.sequence] if rejection is not None else None
         if (
@@ -201,7 +198,8 @@ class Line:
         self._table[rejection.sequence] = None
         ping = slot[0]
         ping.rejected = Failure("echo", "unreachable", words(self.version, rejection))
-        self._settle(ping)
+        ping.router = rejection.router
+        self._settle(ping, _arrival(ancillary, slot[1], offset, now))
 
     def _not_sent(self, ping: Ping, error: OSError) -> bool:
         if error.errno in _FULL:
@@ -215,11 +213,11 @@ class Line:
         else:
             ping.rejected = failure
         ping.attempts += 1
-        self._settle(ping)
+        self._settle(ping, time.monotonic_ns())
         return True
 
-    def _settle(self, ping: Ping) -> None:
-        ping.last = time.monotonic_ns()
+    def _settle(self, ping: Ping, at: int) -> None:
+        ping.last = at
         ping.settled += 1
         if ping.settled == ping.count:
             self._settled(ping)
@@ -238,6 +236,18 @@ class Line:
             sequence += 1
         self._next = sequence
         return None
+
+
+def _arrival(ancillary: Ancillary, left: int, offset: int, now: int) -> int:
+    """When a packet arrived that answers what left at ``left``, by the kernel's time stamp; monotonic ns."""
+    arrived = now
+    for level, kind, stamped in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = _TIMESPEC.unpack(stamped)
+            arrived = seconds * _SECOND + nanoseconds - offset
+    if not left <= arrived <= now + _STEP:
+        return max(now, left)  # the wall clock was set meanwhile: late by a wake-up is better than off by hours
+    return arrived
 
 
 def _clocks() -> tuple[int, int]:

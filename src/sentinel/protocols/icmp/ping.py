@@ -76,13 +76,13 @@ class Ping:
     """The state of one run; times are monotonic nanoseconds.
 
     ``attempts`` counts requests that were tried, ``sent`` those that left, ``settled`` those that have ended: by a
-    reply, by an ICMP error, or because they could not leave.  ``rejected`` is the last failure that the network told,
-    ``unsent`` the last that this host told.
+    reply, by an ICMP error, or because they could not leave.  ``rejected`` is the last failure that the network told
+    and ``router`` who said it, ``unsent`` the last that this host told.
     """
 
     __slots__ = (
         "ancillary", "attempts", "count", "done", "ended", "interval", "last", "line", "rejected", "round_trips",
-        "sent", "settled", "size", "sockaddr", "started", "tag", "text", "unsent",
+        "router", "sent", "settled", "size", "sockaddr", "started", "tag", "text", "unsent",
     )  # fmt: skip
 
     def __init__(self, line: Line, where: Endpoint, started: int, done: Settled, tag: Any) -> None:
@@ -99,6 +99,7 @@ class Ping:
         self.attempts = self.sent = self.settled = 0
         self.round_trips: list[int] = []
         self.rejected: Failure | None = None
+        self.router = ""
         self.unsent: Failure | None = None
         self.ended = False
 
@@ -110,7 +111,8 @@ class Ping:
             values = {"sent": float(self.sent), "received": 0.0}
             if self.sent:
                 values["loss_ratio"] = 1.0
-            return Measurement(took, self._failure(), {"echo": took}, values)
+            facts = {"router": self.router} if self.router else {}
+            return Measurement(took, self._failure(), {"echo": took}, values, facts)
         received = len(trips)
         took = ((self.last if self.settled == self.count else now) - self.started) * NANO
         values = {

@@ -10,9 +10,11 @@ from typing import NamedTuple
 from sentinel.protocols.snmp.datagram import Raw
 from sentinel.protocols.snmp.profile import Metric
 from sentinel.protocols.snmp.rates import BITS, Counters
+from sentinel.wire.device_text import FACT_LENGTH, text
+
+__all__ = ["ALONE", "Beside", "bits", "label", "measured", "number", "raw_number", "text"]
 
 LABEL_LENGTH = 64
-FACT_LENGTH = 200
 
 _DECIMAL = re.compile(r"\s*[-+]?\d{1,20}(\.\d{1,20})?\s*")  # UCD-SNMP-MIB's laLoad is a decimal text; bounded: linear
 
@@ -38,33 +40,6 @@ def number(raw: Raw) -> float | None:
     if isinstance(raw, int | float) and math.isfinite(raw):
         return raw
     return None
-
-
-def text(raw: Raw, length: int = FACT_LENGTH) -> str:
-    """One line of printable text, at most ``length`` characters.
-
-    Bytes are UTF-8, else GB 18030 (what Chinese devices send), else hexadecimal.  Control characters, line ends and
-    direction marks become spaces: the text comes from a device that may be hostile, and goes to logs and labels.
-    """
-    if isinstance(raw, bytes):
-        raw = raw.removesuffix(b"\x00")
-        shown = _decoded(raw[: 4 * length], whole=len(raw) <= 4 * length)
-    else:
-        shown = "" if raw is None else str(raw)[: 4 * length]
-    if not shown.isprintable():
-        shown = "".join(letter if letter.isprintable() else " " for letter in shown)
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= length else shown[: length - 1] + "…"
-
-
-def _decoded(data: bytes, *, whole: bool) -> str:
-    for encoding in ("utf-8", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError as error:
-            if not whole and error.start >= len(data) - 4:  # cut inside a character
-                return data[: error.start].decode(encoding)
-    return data.hex(":")
 
 
 def label(raw: Raw) -> str:

@@ -1,4 +1,4 @@
-"""RTSP as a server reads and writes it (RFC 2326), with Digest authentication as cameras do it (RFC 2617, 3.2)."""
+"""RTSP as a server reads and writes it (RFC 2326), with Digest authentication as cameras do it (RFC 2617 and 7616)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Final
 
-from sentinel.wire.digest import Challenge, Login
+from sentinel.wire.digest import Login, parse_challenges
 
 MAX_BODY: Final = 65_536
 
@@ -27,7 +27,7 @@ REASONS: Final = {
 }
 
 _TRACK: Final = re.compile(r"/?(?:trackID=([01]))?/?$")
-_PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
+_PARAMETER: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,"]+))')
 _REALM: Final = "Sentinel lab"
 
 
@@ -98,16 +98,22 @@ def answer(request: Request | None, status: int, headers: Iterable[tuple[str, st
 
 @dataclass(slots=True)
 class Door:
-    """Who may watch: these users, or everybody where there are none; nobody where it is ``shut``."""
+    """Who may watch: these users, or everybody where there are none; nobody where it is ``shut``.
+
+    ``algorithm`` is that of the challenge: MD5 in the form of RFC 2069, which every client and most cameras speak, or
+    SHA-256 with ``qop`` (RFC 7616), which new cameras do.
+    """
 
     users: dict[str, str] = field(default_factory=dict, repr=False)
     shut: bool = False
+    algorithm: str = "MD5"
     _nonce: str = field(default_factory=lambda: secrets.token_hex(16), init=False)
 
     @property
     def challenge(self) -> str:
-        """The value of WWW-Authenticate; in the form of RFC 2069, which every client and most cameras speak."""
-        return f'Digest realm="{_REALM}", nonce="{self._nonce}"'
+        """The value of WWW-Authenticate."""
+        plain = f'Digest realm="{_REALM}", nonce="{self._nonce}", algorithm={self.algorithm}'
+        return plain if self.algorithm == "MD5" else f'{plain}, qop="auth"'
 
     def admits(self, request: Request) -> bool:
         """Whether the request bears a login that is good."""
@@ -116,10 +122,15 @@ class Door:
         if not self.users:
             return True
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-        given = dict(_PARAMETER.findall(rest))
+        given = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
         name = given.get("username", "")
         if scheme.lower() != "digest" or name not in self.users or given.get("nonce") != self._nonce:
             return False
-        mine = Login(Challenge("digest", _REALM, self._nonce), name, self.users[name])
-        right = dict(_PARAMETER.findall(mine.authorization(request.method, given.get("uri", request.uri))))
-        return hmac.compare_digest(right["response"].encode(), given.get("response", "").encode())
+        count = given.get("nc", "")
+        if self.algorithm != "MD5" and (given.get("qop") != "auth" or not re.fullmatch(r"[0-9A-Fa-f]{8}", count)):
+            return False
+        [asked] = parse_challenges([self.challenge])
+        mine = Login(asked, name, self.users[name], cnonce=given.get("cnonce"), used=int(count or "1", 16) - 1)
+        right = mine.authorization(request.method, given.get("uri", request.uri))
+        expected = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(right)}
+        return hmac.compare_digest(expected["response"].encode(), given.get("response", "").encode())

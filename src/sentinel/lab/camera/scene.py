@@ -41,7 +41,7 @@ def pictures(name: str = LIVE) -> Iterator[Picture]:
     if name == LIVE:
         yield from _live()
         return
-    still = {FROZEN: next(_live()), BLACK: _plain((16, 16, 16)), NO_SIGNAL: _plain((0, 0, 200))}
+    still = {FROZEN: next(_live()), BLACK: _plain((0, 0, 0)), NO_SIGNAL: _plain((0, 0, 200))}
     random = np.random.default_rng(2026)
     for _ in range(RATE):
         if name == SNOW:

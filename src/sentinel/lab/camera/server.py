@@ -36,14 +36,14 @@ class Camera:
         """Make the camera; ``clip`` is what it shows when nothing is wrong, ``state`` where other clips are kept."""
         self._service, self._clip, self._state = service, clip, state
         self._others: dict[str, Clip] = {scene.LIVE: clip}
-        self._door = Door()
+        self.door = Door(algorithm="SHA-256" if service.tls else "MD5")
         self._faults: frozenset[str] = frozenset()
         self._paths = {"/"}
         for check in service.own:
             options = check.options
             self._paths |= {"/" + channel.path.strip("/") for channel in options.looked_at}
             if options.username is not None and options.password is not None:
-                self._door.users[options.username] = options.password.get_secret_value()
+                self.door.users[options.username] = options.password.get_secret_value()
 
     @property
     def faults(self) -> frozenset[str]:
@@ -53,7 +53,7 @@ class Camera:
     @faults.setter
     def faults(self, faults: frozenset[str]) -> None:
         self._faults = faults
-        self._door.shut = RTSP_UNAUTHORIZED in faults
+        self.door.shut = RTSP_UNAUTHORIZED in faults
 
     @property
     def dark(self) -> bool:
@@ -94,8 +94,8 @@ class Camera:
     def _answer(self, request: Request, session: Session) -> bytes:
         if request.method == "OPTIONS":
             return answer(request, 200, [("Public", METHODS)])
-        if request.method in _GUARDED and not self._door.admits(request):
-            return answer(request, 401, [("WWW-Authenticate", self._door.challenge)])
+        if request.method in _GUARDED and not self.door.admits(request):
+            return answer(request, 401, [("WWW-Authenticate", self.door.challenge)])
         if request.method in _GUARDED and request.path not in self._paths:
             return answer(request, 404)
         if request.method == "DESCRIBE":

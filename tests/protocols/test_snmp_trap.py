@@ -35,7 +35,8 @@ class Inbox:
     """What the daemon's inbox does for one check, written down."""
 
     def __init__(self, checks: Sequence[Check], kept: Mapping[str, float] | None = None) -> None:
-        self._checks, self.memory = checks, dict(kept or {})
+        self._checks = checks
+        self.memory: Mapping[str, float] = dict(kept or {})
         self.reports: list[tuple[str, Measurement]] = []
         self.hastened: list[str] = []
 
@@ -84,6 +85,10 @@ async def send(program: str, port: int, *arguments: str, folder: Path | None = N
         return await process.wait()
 
 
+def last(inbox: Inbox) -> Measurement:
+    return inbox.reports[-1][1]
+
+
 async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():
@@ -115,10 +120,10 @@ async def test_a_v2c_trap_fails_the_check_and_the_next_one_ends_it() -> None:
         assert seen.failure == told.failure  # the probe says the same
         await send("snmptrap", port, *V2C, "@", "", LINK_UP, f"{IF_INDEX}.8", "i", "8")
         await until(lambda: len(inbox.reports) == 2)
-        assert inbox.reports[-1][1].failure is not None  # another port
+        assert last(inbox).failure is not None  # another port
         await send("snmptrap", port, *V2C, "@", "", LINK_UP, f"{IF_INDEX}.7", "i", "7")
         await until(lambda: len(inbox.reports) == 3)
-        assert inbox.reports[-1][1].failure is None
+        assert last(inbox).failure is None
         assert inbox.memory == {}
         assert receiver.counts() == {"received": {"": 3.0}, "dropped": {}}
 
@@ -130,7 +135,7 @@ async def test_a_v1_trap_is_translated() -> None:
             "snmptrap", port, "-v1", "-c", "public", "@", "1.3.6.1.4.1.32473", "192.0.2.9", "2", "0", "", *PORT_7
         )
         await until(lambda: inbox.reports)
-        assert inbox.reports[-1][1].failure is not None
+        assert last(inbox).failure is not None
         await send("snmptrap", port, "-v1", "-c", "public", "@", "1.3.6.1.4.1.32473", "192.0.2.9", "6", "42", "")
         await until(lambda: len(inbox.reports) == 2)
         assert inbox.reports[-1][1].facts["trap"] == "SNMPv2-SMI::enterprises.32473.0.42"
@@ -140,7 +145,7 @@ async def test_a_port_that_people_switched_off_is_no_fault() -> None:
     async with listening() as (_, inbox, port):
         await send("snmptrap", port, *V2C, "@", "", LINK_DOWN, *PORT_7, f"{ADMIN}.7", "i", "2")
         await until(lambda: inbox.reports)
-        assert inbox.reports[-1][1].failure is None
+        assert last(inbox).failure is None
 
 
 @pytest.mark.parametrize("privacy", [False, True], ids=["signed", "encrypted"])
@@ -150,12 +155,12 @@ async def test_v3_traps_and_informs(tmp_path: Path, *, privacy: bool) -> None:
             "snmptrap", port, *who(privacy), "-e", "0x80001f8801020304", "@", "", LINK_DOWN, *PORT_7, folder=tmp_path
         )
         await until(lambda: inbox.reports)
-        assert inbox.reports[-1][1].failure is not None
+        assert last(inbox).failure is not None
         status = await send(
             "snmpinform", port, *who(privacy), "@", "", LINK_UP, f"{IF_INDEX}.7", "i", "7", folder=tmp_path
         )
         assert status == 0
-        assert inbox.reports[-1][1].failure is None
+        assert last(inbox).failure is None
 
 
 async def test_a_v2c_inform_is_acknowledged_and_its_repetition_counts_once() -> None:
@@ -274,7 +279,7 @@ async def test_a_storm_is_bounded_and_leaves_other_devices_their_word() -> None:
         for _ in range(100_000):
             receiver.take(data, HOST, port, silent)
         used = time.process_time() - started
-        assert used < 5  # ten seconds of a storm of ten thousand a second
+        assert used < 2  # ten seconds of a storm of ten thousand a second
         assert len(inbox.reports) <= SOURCE_BURST + 20 * 10
         assert receiver.dropped["source_limit"] >= 99_000
         before = len(inbox.reports)
@@ -330,7 +335,7 @@ async def test_hostile_text_is_one_bounded_line() -> None:
         rows = [(UPTIME, ber.ticks(1)), (TRAP_OID, ber.oid(LINK_DOWN)), (f"{IF_INDEX}.7", ber.integer(7))]
         rows.append((f"{IF_DESCR}.7", ber.octets(b"a\r\n\x1b[31m{0}{1}" + b"x" * 5000)))
         receiver.take(ber.v2c(ber.pdu(0xA7, 1, rows)), HOST, port, silent)
-        failure = inbox.reports[-1][1].failure
+        failure = last(inbox).failure
         assert failure is not None
         assert failure.detail.isprintable()
         assert len(failure.detail) < 250
@@ -351,7 +356,7 @@ async def test_what_is_open_is_bounded_and_survives_a_restart() -> None:
         seen = await measure(PROTOCOL, target(), again.checks()[0].options, service=receiver)
         assert seen.values["problems"] == 64
         receiver.take(trap(LINK_UP), HOST, port, silent)  # without an index: all of them
-        assert again.reports[-1][1].failure is None
+        assert last(again).failure is None
 
 
 async def test_a_failure_that_nothing_ends_is_over_in_its_time() -> None:
@@ -360,11 +365,11 @@ async def test_a_failure_that_nothing_ends_is_over_in_its_time() -> None:
     inbox = Inbox([check(port := free_port(HOST))])
     receiver.attach(inbox)
     receiver.take(trap(AUTHENTICATION), HOST, port, silent)
-    assert inbox.reports[-1][1].failure is not None
+    assert last(inbox).failure is not None
     assert inbox.memory == {}
     clock[0] += 601
     receiver.take(trap("1.3.6.1.4.1.32473.0.1"), HOST, port, silent)
-    assert inbox.reports[-1][1].failure is None
+    assert last(inbox).failure is None
     receiver.close()
 
 
@@ -374,13 +379,13 @@ async def test_a_ups_on_its_battery() -> None:
         battery = (f"{ups}.1.2.3.0", "i", "12", f"{ups}.1.2.2.0", "i", "90", f"{ups}.1.9.7.0", "i", "5")
         await send("snmptrap", port, *V2C, "@", "", f"{ups}.2.1", *battery)
         await until(lambda: inbox.reports)
-        failure = inbox.reports[-1][1].failure
+        failure = last(inbox).failure
         assert failure is not None
         assert failure.detail == "市电中断，电池供电 90 秒，预计还可支持 12 分钟"
         removed = (f"{ups}.1.6.2.1.1.3", "i", "3", f"{ups}.1.6.2.1.2.3", "o", f"{ups}.1.6.3.2")
         await send("snmptrap", port, *V2C, "@", "", f"{ups}.2.4", *removed)
         await until(lambda: len(inbox.reports) == 2)
-        assert inbox.reports[-1][1].failure is None
+        assert last(inbox).failure is None
 
 
 async def test_a_port_that_somebody_else_has_is_ours_to_mend() -> None:

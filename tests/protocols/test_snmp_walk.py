@@ -85,7 +85,7 @@ async def test_it_finds_what_snmpwalk_finds(agent: support.Snmpd) -> None:
 
 
 async def test_v3(agent: support.Snmpd) -> None:
-    who = {
+    who: dict[str, Any] = {
         "version": "v3",
         "user": agent.user,
         "auth": "sha",

@@ -41,6 +41,8 @@ class ProtocolInbox:
         self._plan = plan
         self._take = take
         self._hasten = hasten
+        self._seen: Mapping[str, Check] | None = None
+        self._told_of: frozenset[str] = frozenset()
         self._kept = dict(memories)
         self._reports = _Spaced(self._hand_in)
         self._memories = _Spaced(remember)
@@ -63,7 +65,8 @@ class ProtocolInbox:
 
     def hasten(self, check: str) -> None:
         """Run its probe soon."""
-        if self._check(check) is not None:
+        found = self._plan().get(check)
+        if found is not None and found.vantage is not None and found.target.id in self._targets():
             self._hasten(check)
 
     def kept(self, check: str) -> Mapping[str, float]:
@@ -84,6 +87,13 @@ class ProtocolInbox:
     def _check(self, name: str) -> Check | None:
         check = self._plan().get(name)
         return check if check is not None and self._ours(check) else None
+
+    def _targets(self) -> frozenset[str]:
+        """Of whom this protocol has a check; asked for often in a storm of traps, and changed by a reload alone."""
+        plan = self._plan()
+        if plan is not self._seen:
+            self._seen, self._told_of = plan, frozenset(one.target.id for one in plan.values() if self._ours(one))
+        return self._told_of
 
     def _ours(self, check: Check) -> bool:
         return check.protocol == self._protocol and check.vantage is not None

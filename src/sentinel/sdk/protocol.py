@@ -162,7 +162,10 @@ class Inbox(typing.Protocol):
         ...
 
     def hasten(self, check: str) -> None:
-        """Have the check's probe run as soon as there is room; its regular times stay."""
+        """Have the check's probe run as soon as there is room; its regular times stay.
+
+        It may be another protocol's, where it is of a target that this protocol has a check of, too.
+        """
         ...
 
     def kept(self, check: str) -> Mapping[str, float]:

@@ -80,6 +80,18 @@ async def test_only_what_is_the_protocols_own_and_in_reach() -> None:
     assert desk.hastened == [BELL.id]
 
 
+async def test_another_check_of_the_same_target_may_be_hastened_and_not_reported_on() -> None:
+    lock = replace(check(BELL.target), id="gate.lock", name="lock", protocol="tcp")
+    desk = Desk(BELL, lock, TCP)
+    desk.inbox.hasten(lock.id)
+    desk.inbox.hasten(TCP.id)
+    desk.inbox.report(lock.id, RUNG)
+    assert (desk.hastened, desk.taken) == ([lock.id], [])
+    desk.plan = {lock.id: lock}
+    desk.inbox.hasten(lock.id)
+    assert desk.hastened == [lock.id]
+
+
 async def test_a_reload_is_seen_and_what_was_removed_meanwhile_is_dropped() -> None:
     desk = Desk(BELL)
     desk.inbox.report(BELL.id, RUNG)

@@ -24,7 +24,7 @@ from sentinel.sdk.protocol import Run
 from sentinel.sdk.ssh import Connections, connections
 from sentinel.sdk.ssh_login import Login, SshLogin
 from tests.support.authority import Authority
-from tests.support.fixtures import StartGstRtsp, StartHostile, StartNginx, StartSshd
+from tests.support.fixtures import CertificateKind, StartGstRtsp, StartHostile, StartNginx, StartSshd
 from tests.support.ports import free_port
 from tests.support.probing import target
 from tests.support.sshd import Sshd
@@ -91,11 +91,12 @@ async def test_http_goes_through(sshd: StartSshd, nginx: StartNginx) -> None:
 
 
 async def test_tls_is_verified_end_to_end(sshd: StartSshd, nginx: StartNginx, authority: Authority) -> None:
-    for kind, expected in (
+    kinds: tuple[tuple[CertificateKind, tuple[str, str] | None], ...] = (
         ("valid", None),
         ("expired", ("tls", "tls_expired")),
         ("wrong_name", ("tls", "tls_wrong_name")),
-    ):
+    )
+    for kind, expected in kinds:
         site = nginx(tls=kind)
         options = {"port": site.port, "scheme": "https", "tls_ca_file": str(authority.ca_file)}
         measured = await measure("http", options, way(sshd()))

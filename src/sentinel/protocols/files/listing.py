@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -79,11 +79,11 @@ class Remote:
         """
         files: list[File] = []
         seen = 0
-        directories = [(wanted.path, 0)]
+        directories = [(wanted.path.encode(), 0)]
         while directories:
             path, level = directories.pop()
-            async for entry in self.client.scandir(path):
-                name, attributes = str(entry.filename), entry.attrs
+            async for entry in self._entries(path):
+                name, attributes = _text(entry.filename), entry.attrs
                 if name in (".", ".."):
                     continue
                 seen += 1
@@ -93,10 +93,25 @@ class Remote:
                     raise Improper(repr(name[:100]))
                 if attributes.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
                     if level < wanted.depth:
-                        directories.append((f"{path}/{name}", level + 1))
+                        directories.append((path + b"/" + _raw(entry.filename), level + 1))
                 elif attributes.type in _FILES and wanted.counts(name):
                     files.append(File(name, attributes.size or 0, float(attributes.mtime or 0)))
         return files, await self._space(wanted.path) if wanted.space else None
+
+    async def _entries(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        # Not scandir(): it waits for the server to close the directory even when it is cancelled, past any deadline.
+        # What is left open here ends with the client.
+        handler = self.client._handler  # noqa: SLF001 - see above
+        directory = await handler.opendir(path)
+        at_end = False
+        while not at_end:
+            try:
+                names, at_end = await handler.readdir(directory)
+            except asyncssh.SFTPEOFError:
+                break
+            for entry in names:
+                yield entry
+        await handler.close(directory)
 
     async def _space(self, path: str) -> Space:
         found = await self.client.statvfs(path)
@@ -104,6 +119,14 @@ class Remote:
 
 
 _FILES = frozenset({asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN})  # some servers tell no types
+
+
+def _raw(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode()
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 class Local:

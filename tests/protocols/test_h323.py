@@ -123,11 +123,12 @@ async def test_strays_are_passed_over_and_who_asks_to_wait_is_waited_for() -> No
         if number > 1:
             return []
         progress = written("requestInProgress", {"requestSeqNum": request["requestSeqNum"], "delay": 100})
-        return [b"", b"garbage", confirm(request, **other), progress, confirm(request)]
+        return [b"", b"garbage", reject(other, "terminalExcluded"), progress, confirm(request)]
 
     async with gatekeeper(peer) as (port, _):
         measured = await measure(PROTOCOL, target(), {"port": port})
     assert measured.failure is None
+    assert measured.values["confirmed"] == 1  # not what was said to another
 
 
 async def test_what_came_in_place_of_an_answer_is_told() -> None:

@@ -1,5 +1,7 @@
 """SIP messages: torture of RFC 4475's kind, streams in any pieces, answers that repeat what they must."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from sentinel.wire.sip import (
     respond,
 )
 from sentinel.wire.sip_headers import Address, MalformedMessage, Uri, Via, split
+from tests.support.dissect import dissect
 
 # RFC 4475, 3.1.1.1: a short tortuous INVITE, shortened to what OPTIONS may have.
 TORTUOUS = (
@@ -80,6 +83,21 @@ def test_what_is_written_is_read_again() -> None:
     assert again.vias == request.vias
     assert b"\r\nCSeq: 7 OPTIONS\r\n" in request.encode()
     assert b"\r\nCall-ID: call-1\r\n" in request.encode()
+
+
+def test_tshark_reads_what_we_write(tmp_path: Path) -> None:
+    request, answer = options(b"v=0\r\n"), respond(options(), 404, tag="t", source=("192.0.2.1", 6000))
+    found = dissect(tmp_path, [(request.encode(), 6000, 5060), (answer.encode(), 5060, 6000)], "sip")
+    assert "_ws.expert" not in str(found)  # its complaints
+    asked, said = (layer["sip.msg_hdr_tree"] for layer in found)
+    assert found[0]["sip.Request-Line_tree"]["sip.Method"] == "OPTIONS"
+    assert found[1]["sip.Status-Line_tree"]["sip.Status-Code"] == "404"
+    for fields in (asked, said):
+        assert fields["sip.Via_tree"]["sip.Via.branch"] == "z9hG4bK1"
+        assert fields["sip.CSeq_tree"]["sip.CSeq.seq"] == "7"
+        assert fields["sip.Call-ID"] == "call-1"
+    assert said["sip.Via_tree"]["sip.Via.rport"] == "6000"
+    assert said["sip.To_tree"]["sip.to.tag"] == "t"
 
 
 def test_an_answer_repeats_what_it_must_and_tells_where_the_request_came_from() -> None:

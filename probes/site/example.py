@@ -1,14 +1,16 @@
-"""NTP: is the clock right?  An example of a protocol of one's own.
+r"""UDP status: does a device answer the question that its maker made up?  An example of a protocol of one's own.
 
 A file in this directory has the same contract as the protocols that are built in: one options model, one async
 function, one constant ``PROTOCOL``.  It is loaded where ``config/sentinel.yaml`` says ``site_protocols: true``, if
 root or the daemon's user owns it and nobody else may write it.  Then a probe may name it:
 
     probes:
-      site-clock: {protocol: example_ntp, options: {port: 123}}
+      amplifier-status: {protocol: example_status, options: {port: 5005, question: "STATUS?\r\n"}}
 
-and it has validated options, a schema for editors, a command (``sentinel probe example_ntp ADDRESS``) and metrics
-(``sentinel_example_ntp_offset_seconds``) like any other.
+and it has validated options, a schema for editors, a command (``sentinel probe example_status ADDRESS``) and metrics
+(``sentinel_example_status_reading``) like any other.
+
+What it speaks: a datagram with the question; the answer is one datagram with lines ``NAME=VALUE``.
 """
 
 # ruff: noqa: INP001 - a file that is loaded by its path, not a part of a package
@@ -16,8 +18,7 @@ and it has validated options, a schema for editors, a command (``sentinel probe 
 from __future__ import annotations
 
 import asyncio
-import struct
-import time
+import math
 
 from pydantic import Field
 
@@ -25,86 +26,80 @@ from sentinel.domain.target import Target
 from sentinel.sdk.net import resolve
 from sentinel.sdk.protocol import Options, Protocol, Run, Value
 
-_ERA = 2_208_988_800  # seconds from NTP's epoch, 1900, to Unix's (RFC 5905, 6)
-_CLIENT = (0 << 6) | (4 << 3) | 3  # no leap warning, version 4, client (RFC 5905, 7.3)
-_SERVER = 4
+_MAX_READINGS = 50
 
 
-class NtpOptions(Options):
-    """What to ask."""
+class StatusOptions(Options):
+    """What to ask, and what has to be in the answer."""
 
-    port: int = Field(default=123, ge=1, le=65_535, description="The server's UDP port.")
-    max_stratum: int = Field(default=15, ge=1, le=15, description="The worst stratum that counts as synchronised.")
+    port: int = Field(ge=1, le=65_535, description="The device's UDP port.")
+    question: str = Field(
+        default="STATUS?\r\n", min_length=1, max_length=500, description="Text to send, with its line end."
+    )
+    ready: str = Field(default="", max_length=100, description="What STATE must be; empty where any will do.")
 
 
-async def probe(target: Target, options: NtpOptions, run: Run) -> None:
-    """Ask once (RFC 5905, 14) and measure how far the server's clock is from ours."""
+async def probe(target: Target, options: StatusOptions, run: Run) -> None:
+    """Ask once; every number in the answer is measured, every other text is shown."""
     address = await resolve(run, target.address)
     loop = asyncio.get_running_loop()
     with run.stage("connect"):
+        # Connected: the kernel drops what comes from another address, and tells of a port that is closed.
         transport, answer = await loop.create_datagram_endpoint(_Answer, remote_addr=(address, options.port))
     try:
         with run.stage("exchange"):
-            sent = time.time()  # noqa: TID251 - an offset from our own wall clock is what is measured
-            transport.sendto(struct.pack("!B39xII", _CLIENT, *_stamp(sent)))
-            packet, received = await answer.packet
-        with run.stage("expect"):
-            stratum = _check(packet, sent, options, run)
+            transport.sendto(options.question.encode())
+            data = await answer.data
     finally:
         transport.abort()
-    heard, told = (_seconds(packet, at) for at in (32, 40))
-    run.values["offset_seconds"] = ((heard - sent) + (told - received)) / 2  # RFC 5905, 8
-    run.values["delay_seconds"] = (received - sent) - (told - heard)
-    run.values["stratum"] = stratum
+    with run.stage("expect"):
+        state = _read(data.decode("utf-8", "replace"), run)
+        if options.ready and state != options.ready:
+            run.fail("mismatch", f"STATE is {state!r}, not {options.ready}")
 
 
 class _Answer(asyncio.DatagramProtocol):
-    """The first datagram, and when it came."""
+    """The first datagram."""
 
     def __init__(self) -> None:
-        self.packet: asyncio.Future[tuple[bytes, float]] = asyncio.get_running_loop().create_future()
+        self.data: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - the signature is asyncio's
-        if not self.packet.done():
-            self.packet.set_result((data, time.time()))  # noqa: TID251 - see probe
+        if not self.data.done():
+            self.data.set_result(data)
 
     def error_received(self, exc: Exception) -> None:
-        if not self.packet.done():
-            self.packet.set_exception(exc)
+        if not self.data.done():
+            self.data.set_exception(exc)
 
 
-def _check(packet: bytes, sent: float, options: NtpOptions, run: Run) -> int:
-    if len(packet) < 48 or packet[0] & 7 != _SERVER:
-        run.fail("protocol_error", "the answer is no NTP server's")
-    if struct.unpack_from("!II", packet, 24) != _stamp(sent):
-        run.fail("mismatch", "the answer is not to our question")
-    stratum = packet[1]
-    if packet[0] >> 6 == 3 or not 1 <= stratum <= options.max_stratum:
-        run.fail("mismatch", f"the server is not synchronised (stratum {stratum})")
-    return stratum
-
-
-def _stamp(at: float) -> tuple[int, int]:
-    """An NTP time stamp: seconds since 1900, modulo its era, and their fraction in 2**-32 s."""
-    whole = int(at)
-    return (whole + _ERA) % 2**32, int((at - whole) * 2**32)
-
-
-def _seconds(packet: bytes, offset: int) -> float:
-    whole: int
-    fraction: int
-    whole, fraction = struct.unpack_from("!II", packet, offset)
-    return (whole - _ERA) % 2**32 + fraction / 2**32
+def _read(text: str, run: Run) -> str:
+    """Put the lines down; the value of STATE."""
+    pairs = [line.partition("=") for line in text.splitlines()[:_MAX_READINGS]]
+    if not any(equals for _, equals, _ in pairs):
+        run.fail("protocol_error", f"no line NAME=VALUE in {text[:100]!r}")
+    state = ""
+    for name, equals, value in pairs:
+        key = name.strip().lower()[:40]
+        if not equals or not key.isidentifier():
+            continue
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            run.values[f"reading:{key}"] = number
+        else:
+            run.facts[key] = value.strip()[:200]
+        if key == "state":
+            state = value.strip()
+    return state
 
 
 PROTOCOL = Protocol(
-    "example_ntp",
-    NtpOptions,
+    "example_status",
+    StatusOptions,
     probe,
-    values=(
-        Value("offset_seconds", "s", "How far the server's clock is ahead of ours."),
-        Value("delay_seconds", "s", "Round trip without the server's own time."),
-        Value("stratum", "", "Steps from a reference clock."),
-    ),
+    values=(Value("reading", "", "Each number of the answer, by its name.", items=True),),
     transport="udp",
 )

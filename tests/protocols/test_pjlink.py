@@ -101,7 +101,7 @@ def class_1(question: str) -> str:
 
 @pytest.mark.parametrize("password", [None, PASSWORD])
 async def test_an_independent_client_reads_the_same_as_we_do(password: str | None) -> None:
-    options = {"password": password} if password else {}
+    options: dict[str, Any] = {"password": password} if password else {}
     async with projector(LAMP_FAILED, **options) as port:
         measured = await look(port, **options)
         async with PJLink(HOST, port=port, password=password) as link:

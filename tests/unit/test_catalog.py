@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import struct
-import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -247,49 +245,44 @@ def test_installed_packages_add_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-class _NtpServer(asyncio.DatagramProtocol):
-    """A server whose clock is an hour ahead; ``spoil`` changes its answer."""
+class _Amplifier(asyncio.DatagramProtocol):
+    """A device with a status; it answers nothing but the one question."""
 
-    def __init__(self, spoil: dict[int, bytes]) -> None:
-        self.spoil = spoil
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        now = time.time() + 3600 + 2_208_988_800  # noqa: TID251 - a server's clock
-        stamp = struct.pack("!II", int(now) % 2**32, int(now % 1 * 2**32))
-        answer = bytearray(struct.pack("!BB22x", 0x24, 2) + data[40:48] + stamp + stamp)
-        for at, replacement in self.spoil.items():
-            answer[at : at + len(replacement)] = replacement
-        self.transport.sendto(bytes(answer), addr)
+        if data == b"STATUS?\r\n":
+            self.transport.sendto(self.answer, addr)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "failure"),
+    ("answer", "failure"),
     [
-        ({}, None),
-        ({0: b"\x23"}, ("expect", "protocol_error")),
-        ({24: b"\0"}, ("expect", "mismatch")),
-        ({1: b"\x10"}, ("expect", "mismatch")),
-        ({0: b"\xe4"}, ("expect", "mismatch")),
+        (b"STATE=READY\r\nTEMP=41.5\r\nFAN = 1200\r\nx y=1\r\nNAN=nan\r\n", None),
+        (b"STATE=FAULT\r\n", ("expect", "mismatch")),
+        (b"TEMP=41.5\r\n", ("expect", "mismatch")),
+        (b"\xff\x00", ("expect", "protocol_error")),
     ],
 )
-async def test_the_shipped_example_works(site: Path, spoil: dict[int, bytes], failure: tuple[str, str] | None) -> None:
+async def test_the_shipped_example_works(site: Path, answer: bytes, failure: tuple[str, str] | None) -> None:
     write(site, "example.py", (ROOT / "probes/site/example.py").read_text(encoding="utf-8"))
     found = discover(site)
     assert found.broken == ()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _NtpServer(spoil), local_addr=("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Amplifier(answer), local_addr=("127.0.0.1", 0))
     try:
-        port = transport.get_extra_info("sockname")[1]
-        seen = await measure(found.protocols["example_ntp"], target(), {"port": port}, timeout=5)
+        options = {"port": transport.get_extra_info("sockname")[1], "ready": "READY"}
+        seen = await measure(found.protocols["example_status"], target(), options, timeout=5)
     finally:
         transport.close()
     if failure is None:
         assert seen.failure is None
-        assert seen.values["offset_seconds"] == pytest.approx(3600, abs=1)
-        assert seen.values["stratum"] == 2
+        assert seen.values == {"reading:temp": 41.5, "reading:fan": 1200}
+        assert seen.facts == {"state": "READY", "nan": "nan"}
     else:
         assert seen.failure is not None
         assert (seen.failure.stage, seen.failure.code) == failure
@@ -301,7 +294,7 @@ async def test_nobody_answers_the_shipped_example(site: Path) -> None:
         asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
     )
     port = transport.get_extra_info("sockname")[1]
-    protocol = discover(site).protocols["example_ntp"]
+    protocol = discover(site).protocols["example_status"]
     silent = await measure(protocol, target(), {"port": port}, timeout=0.3)
     transport.close()
     await asyncio.sleep(0)  # the loop closes the socket in its next turn

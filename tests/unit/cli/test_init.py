@@ -45,7 +45,7 @@ def test_site_protocols_can_be_switched_on_whatever_the_umask(tmp_path: Path) ->
     settings.write_text("site_protocols: true\n", encoding="utf-8")
     catalog = open_catalog(settings.parent)
     assert catalog.broken == ()
-    assert "example_ntp" in catalog.protocols
+    assert "example_status" in catalog.protocols
 
 
 def test_nothing_is_overwritten_unless_it_is_wanted(tmp_path: Path) -> None:

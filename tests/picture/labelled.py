@@ -12,7 +12,9 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
-from sentinel.config import load, open_catalog
+from sentinel.config.document import read
+from sentinel.config.problems import Problems
+from sentinel.config.sla import read_rules
 from sentinel.domain.incident import Level
 from sentinel.domain.judge import Window, judge
 from sentinel.domain.observation import Observation, Outcome
@@ -37,13 +39,15 @@ RULES = {
 }
 """What each of the shipped rules looks for."""
 
-STILL_SECONDS = 18
-"""Time stamps of a clip: a key frame a second."""
+STILL_PICTURES = 10
+"""Key frames of a clip."""
+APART = 2.0
+"""Seconds between two of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Key frames of one camera, a second apart, and everything that is wrong with it."""
+    """Key frames of one camera, ``APART`` seconds apart, and everything that is wrong with it."""
 
     name: str
     codec: str
@@ -90,16 +94,15 @@ def _clips(random: np.random.Generator) -> Iterator[Sample]:
         held = scenes.grain(scene, 1.5, random)
         sigma = (0.6, 1.5, 3.0)[number // 2]
         by_rate = number % 2 == 1  # some encoders keep the quality, others the bit rate
-        frozen = [_with_clock(held, second, random) for second in range(STILL_SECONDS)]
-        static = [_with_clock(scenes.grain(scene, sigma, random), second, random) for second in range(STILL_SECONDS)]
+        frozen = [_with_clock(held, random) for _ in range(STILL_PICTURES)]
+        static = [_with_clock(scenes.grain(scene, sigma, random), random) for _ in range(STILL_PICTURES)]
         for fault, pictures in (("frozen", frozen), (None, static)):
             units = encoded(pictures, "h264", 30, between=4 if by_rate else 0)
             yield Sample(f"{fault or 'static'} {name}", "h264", tuple(units), frozenset({fault} if fault else ()))
 
 
-def _with_clock(picture: Picture, second: int, random: np.random.Generator) -> Picture:
+def _with_clock(picture: Picture, random: np.random.Generator) -> Picture:
     """The clock of an on-screen display goes on also where the sensor hangs."""
-    del second
     found = picture.copy()
     found[40:80, 60:360] = 0
     scenes.caption(found, 60, 40, random)
@@ -120,7 +123,7 @@ PATTERNS = {
 
 def _patterns() -> Iterator[Sample]:
     for pattern, faults in PATTERNS.items():
-        units = tuple(encoded(gstreamer(pattern, STILL_SECONDS if "frozen" in faults else 1), "h264", 26))
+        units = tuple(encoded(gstreamer(pattern, STILL_PICTURES if "frozen" in faults else 1), "h264", 26))
         yield Sample(f"videotestsrc {pattern}", "h264", units, frozenset(faults))
 
 
@@ -164,7 +167,7 @@ def encoded(pictures: Iterable[Picture], codec: str, quality: int, *, between: i
 
 def measured(sample: Sample) -> dict[str, float]:
     """What the decoding process says of it."""
-    seconds = [float(number) for number in range(len(sample.units))]
+    seconds = [APART * number for number in range(len(sample.units))]
     said, _, _ = decoder.examine(sample.codec, sample.units, {"seconds": seconds})
     found: dict[str, float] = said["values"]
     return found
@@ -173,7 +176,9 @@ def measured(sample: Sample) -> dict[str, float]:
 @cache
 def rules() -> dict[str, Rule]:
     """The shipped rules about pictures, by what they look for."""
-    shipped = load(CONFIG, catalog=open_catalog(CONFIG)).rules
+    problems = Problems()
+    shipped = read_rules(read(CONFIG / "sla.yaml"), None, problems)
+    assert not problems.errors
     return {RULES[rule.id]: rule for rule in shipped if rule.id in RULES}
 
 

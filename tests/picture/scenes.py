@@ -1,4 +1,4 @@
-"""Scenes at full size, as a camera would see them: real pictures, light, lenses, grain, and what goes wrong with them."""
+"""Scenes at full size, as a camera would see them: real pictures, light, lenses, grain, and what goes wrong."""
 
 from collections.abc import Callable
 from functools import cache
@@ -161,7 +161,7 @@ def daylight(picture: Picture, random: np.random.Generator) -> Picture:
 
 def softened(picture: Picture, random: np.random.Generator) -> Picture:
     """A cheap lens, or a smaller picture scaled up: not sharp, not blurred."""
-    return ndimage.gaussian_filter(picture, (random.uniform(0.6, 1.3),) * 2 + (0,), truncate=2.5)
+    return ndimage.gaussian_filter(picture, (random.uniform(0.5, 1.1),) * 2 + (0,), truncate=2.5)
 
 
 def _levels(values: npt.NDArray[Any]) -> Picture:

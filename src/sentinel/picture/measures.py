@@ -15,12 +15,16 @@ from sentinel.picture.planes import Floats, Levels, Mask, Planes
 
 BLACK: Final = 0.1
 """A picture whose peak is below this is black as a whole, where it has no colour either."""
+UNLIT: Final = 0.04
+"""And one whose mean is below this: a caption is no light."""
 COLOURLESS: Final = 0.08
 """Mean distance from grey below which a picture has no colour: blue is as dark as black to look at its luma."""
 WHITE: Final = 0.97
 """A picture of which this share is next to white is white as a whole."""
-UNIFORM: Final = 0.9
+UNIFORM: Final = 0.95
 """A picture of which this share has one colour is uniform: its edges are those of a caption."""
+COVERED: Final = 0.7
+"""A picture of which this share is featureless has too few edges of its own."""
 
 _ALIKE = 4
 """Levels by which pixels of one colour may differ."""
@@ -133,10 +137,11 @@ def sharpness(patches: Patches) -> float | None:
     down = np.abs(softened[:, 2:] - softened[:, :-2]) / 2
     slope = np.maximum(across, down).max(axis=(1, 2))
     height = patches.max(axis=(1, 2)) - patches.min(axis=(1, 2))
-    edges = height > _CONTRAST
-    if edges.sum() < max(3, len(patches) // 20):
+    edges = int((height > _CONTRAST).sum())
+    if edges < max(3, len(patches) // 20):
         return None
-    return float(np.percentile(slope[edges] / height[edges], 75))
+    highest = np.argsort(height)[-max(3, edges // 2) :]  # grain matters least there
+    return float(np.percentile(slope[highest] / height[highest], 75))
 
 
 def stripes(planes: Planes) -> float | None:

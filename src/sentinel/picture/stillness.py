@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-KEPT: Final = 6
+KEPT: Final = 12
 """Different pictures that are remembered."""
 MOST: Final = 64
 """Patches of a picture that are remembered."""

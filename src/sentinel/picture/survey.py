@@ -58,17 +58,18 @@ class Survey:
             found["picture_still_seconds"] = self._stillness.last
         if len(levels):
             found["picture_noise_ratio"] = measures.noise(levels)
-        dark = found["picture_luma_peak_ratio"] < measures.BLACK and measures.colour(planes) < measures.COLOURLESS
-        if dark or found["picture_bright_ratio"] > measures.WHITE:
+        dark = found["picture_luma_peak_ratio"] < measures.BLACK or found["picture_luma_mean_ratio"] < measures.UNLIT
+        if (dark and measures.colour(planes) < measures.COLOURLESS) or found["picture_bright_ratio"] > measures.WHITE:
             return found
         found["picture_uniform_ratio"] = measures.uniformity(planes, looked_at)
         if found["picture_uniform_ratio"] > measures.UNIFORM:
             del found["picture_luma_peak_ratio"]  # of one colour: it is neither dark nor lit
             return found
         found["picture_covered_ratio"] = measures.coverage(planes.small, looked_at)
+        edges = len(levels) > 0 and found["picture_covered_ratio"] < measures.COVERED
         for name, value in (
             ("picture_cast_ratio", measures.cast(planes, looked_at)),
-            ("picture_sharpness_ratio", measures.sharpness(levels) if len(levels) else None),
+            ("picture_sharpness_ratio", measures.sharpness(levels) if edges else None),
             ("picture_stripes_ratio", measures.stripes(planes)),
         ):
             if value is not None:

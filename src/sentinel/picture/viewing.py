@@ -28,8 +28,7 @@ class Viewing:
         self.key_frames = 0
         self._watch, self._clock = watch, clock
         self._stamp: int | None = None
-        self._seconds = 0.0
-        self._began: float | None = None
+        self._seconds = self._now = 0.0
         self._seen_at = 0.0
         self._key_at: float | None = None
         self._interval = self._gap = 0.0
@@ -73,8 +72,8 @@ class Viewing:
             found["longest_gap_seconds"] = self._gap
         if self._seconds >= 1.0:
             found["frame_rate_hertz"] = (self.pictures - 1) / self._seconds
-        if self.key_frames > 1:
-            found["key_frame_interval_seconds"] = self._interval
+        if self._watch and self._key_at is not None:  # where no other came, it is as long as this at least
+            found["key_frame_interval_seconds"] = max(self._interval, self._seconds - self._key_at)
         return found
 
     def _advance(self, stamp: int, now: float) -> None:
@@ -87,7 +86,8 @@ class Viewing:
         if abs(passed - arrived) > LEAP:
             passed = arrived  # another time base: the source began anew
         self._stamp, self._seen_at = stamp, now
-        self._seconds += max(0.0, passed)  # pictures that are shown out of order count once
+        self._now += passed
+        self._seconds = max(self._seconds, self._now)  # pictures that are sent out of order count once
 
     def _keep(self, shot: Shot, size: int) -> None:
         self._key_bytes = size

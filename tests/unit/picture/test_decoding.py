@@ -135,7 +135,7 @@ async def test_a_process_that_does_not_come_up(
     monkeypatch.setattr(decoding, "_PROGRAM", program(tmp_path, "sys.exit(4)"))
     with pytest.raises(WorkerDied, match="exit 4"):
         await pool.prepare()
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     with pytest.raises(WorkerDied, match="No such file"):
         await pool.decode("H.264", b"x", 10)
     assert pool.processes == []

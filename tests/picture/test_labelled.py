@@ -1,0 +1,21 @@
+"""The shipped thresholds on the labelled set: what is wrong is told, and what is not is left alone."""
+
+import pytest
+
+from tests.picture import labelled
+
+BASES = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle", "camera", "hubble_deep_field")
+"""Enough for precision and recall to mean something in a test run; `python -m bench picture` takes all, twice."""
+
+
+@pytest.mark.timeout(180)
+def test_precision_and_recall() -> None:
+    found = [
+        (sample, values := labelled.measured(sample), labelled.judged(values))
+        for sample in labelled.samples(bases=BASES)
+    ]
+    wrong = labelled.mistakes((sample, told, values) for sample, values, told in found)
+    for fault, score in labelled.scores((sample, told) for sample, _, told in found).items():
+        assert score.right + score.missed >= 6, fault
+        assert score.precision >= 0.95, (fault, wrong)
+        assert score.recall >= 0.95, (fault, wrong)

@@ -276,11 +276,17 @@ class _Reader:
         return (address, port) if self.readdress is None else self.readdress(address, port)
 
     def _moved_options(self, address: str, options: Options) -> Options:
-        if self.readdress is None or "port" not in type(options).model_fields:
+        if self.readdress is None:
             return options
-        old: int | None = options.port  # type: ignore[attr-defined]  # the line above has looked
-        new = self.readdress(address, old)[1]
-        return options if new == old else options.model_copy(update={"port": new})
+        told: dict[str, Any] = {
+            name: getattr(options, name) for name in ("port", "listen") if name in type(options).model_fields
+        }
+        moved: dict[str, Any] = dict(told)
+        if "port" in told:
+            moved["port"] = self.readdress(address, told["port"])[1]
+        if "listen" in told:
+            moved["listen"] = self.readdress(told["listen"], None)[0]
+        return options if moved == told else options.model_copy(update=moved)
 
     def _checks(self, draft: Draft, node: Node) -> list[_CheckDraft]:
         found: list[_CheckDraft] = []

@@ -38,13 +38,18 @@ class Options(BaseModel):
     """Base of every protocol's options: unknown keys are refused, every field has a description.
 
     Some field names are conventions that the rest of the daemon relies on: ``port`` (int, or None for the protocol's
-    own) is the one place of the port; ``transport``, where there is a choice, is ``udp``, or ``local`` where nothing
+    own) is the one place of the port; ``listen`` is an address of ours that a service listens on, and moves with the
+    fleet's; ``transport``, where there is a choice, is ``udp``, or ``local`` where nothing
     is asked over a network, or something over TCP; secrets are ``pydantic.SecretStr``.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=False
     )
+
+    def rounds(self) -> int:
+        """Runs of the check until it has looked at all that it is about; more than one where it takes samples."""
+        return 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ INFORMATION = f"""<?xml version="1.0" encoding="GB2312"?><Response><CmdType>Devi
 
 
 @pytest.mark.parametrize("informed", [True, False])
-async def test_a_device_says_how_and_what_it_is(tmp_path: Path, informed: bool) -> None:
+async def test_a_device_says_how_and_what_it_is(tmp_path: Path, *, informed: bool) -> None:
     async with registrar() as ours:
         device = Device(await registered(ours, tmp_path))
         device.asked()  # by both questions in turn: the one that is not asked goes unheard

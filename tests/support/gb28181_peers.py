@@ -60,7 +60,19 @@ def platform(folder: Path, *, algorithm: str = "MD5", qop: bool = True) -> Itera
         ),
         "utf-8",
     )
-    command = [require("kamailio"), "-f", configuration, "-DD", "-E", "-m", "16", "-M", "4", "-Y", folder]
+    command: list[str | Path] = [
+        require("kamailio"),
+        "-f",
+        configuration,
+        "-DD",
+        "-E",
+        "-m",
+        "16",
+        "-M",
+        "4",
+        "-Y",
+        folder,
+    ]
     with running(command, ready=lambda: answers_options(port), log=log):
         yield port, log
 

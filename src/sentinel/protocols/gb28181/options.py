@@ -107,6 +107,8 @@ class Gb28181Options(WatchOptions):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.mode not in TO_PLATFORM:
+            if self.transport != "udp":
+                raise ValueError(f"transport is for the modes options and register; {self.mode} asks as was registered")
             if self.device is None:
                 raise ValueError(f"the mode {self.mode} needs device, the number of what registers with us")
             if self.password is None or not self.password.get_secret_value():

@@ -13,8 +13,8 @@
     wanted = build("OPTIONS", "sip:192.0.2.7", dialog, via=via, number=1)
 
 Header names are held in lower case and in full (compact forms are expanded, 7.3.3); bodies are bytes, as the
-character set is theirs.  Transactions are in ``wire/sip_transaction.py``, Digest in ``wire/sip_login.py``.  No input
-or output here.
+character set is theirs.  Messages themselves are in ``wire/sip_message.py``, transactions in
+``wire/sip_transaction.py``, Digest in ``wire/sip_login.py``.  No input or output here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sentinel.wire.sip_headers import BRANCH_COOKIE, Address, MalformedMessage, Via, split
+from sentinel.wire.sip_headers import BRANCH_COOKIE, Address, MalformedMessage, Via
+from sentinel.wire.sip_message import CONTROL, Message, Request, Response
+
+__all__ = [
+    "MAX_HEAD", "MAX_HEADERS", "MAX_MESSAGE", "REASONS", "Dialog", "Message", "Request", "Response", "StreamParser",
+    "build", "new_branch", "new_call_id", "new_tag", "parse_datagram", "reply_address", "respond",
+]  # fmt: skip
 
 MAX_HEAD: Final = 16_384
 """Bytes of start line and headers, at most."""
@@ -56,12 +62,6 @@ _COMPACT: Final = {
     "v": "via",
     "x": "session-expires",  # RFC 4028
 }
-_SPELLED: Final = {
-    "call-id": "Call-ID",
-    "cseq": "CSeq",
-    "www-authenticate": "WWW-Authenticate",
-    "mime-version": "MIME-Version",
-}
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE: Final = re.compile(r"SIP/2\.0 +([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
 _REQUEST_LINE: Final = re.compile(r"([!%*_+`'~.A-Za-z0-9-]{1,32}) +(\S{1,1024}) +SIP/2\.0", re.IGNORECASE)
@@ -69,7 +69,6 @@ _BEGINNING: Final = re.compile(rb"[!%*_+`'~.A-Za-z0-9-]{1,32}[ /]")
 _LONGEST_BEGINNING: Final = 33
 _NAME: Final = re.compile(r"[!%*_+`'~.A-Za-z0-9-]{1,64}")
 _METHOD: Final = re.compile(r"[A-Z]{1,32}")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 REASONS: Final = {
     100: "Trying",
@@ -95,108 +94,6 @@ REASONS: Final = {
     603: "Decline",
 }
 """What is written beside a status where nothing else is said (section 21)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What requests and responses share: headers in their order, names in lower case and full, and the body."""
-
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
-
-    def header(self, name: str) -> str | None:
-        """The first header of that name (lower case, full), None where there is none."""
-        return next((value for key, value in self.headers if key == name), None)
-
-    def headers_of(self, name: str) -> list[str]:
-        """All headers of that name, in their order."""
-        return [value for key, value in self.headers if key == name]
-
-    @property
-    def vias(self) -> list[Via]:
-        """Every hop, the nearest first, whether in one header or in several.
-
-        Raises:
-            MalformedMessage: a Via that cannot be read.
-        """
-        return [Via.parse(part) for value in self.headers_of("via") for part in split(value, ",")]
-
-    @property
-    def call_id(self) -> str:
-        """Call-ID; empty where there is none."""
-        return (self.header("call-id") or "").strip()
-
-    @property
-    def cseq(self) -> tuple[int, str]:
-        """Number and method of CSeq (20.16).
-
-        Raises:
-            MalformedMessage: it is missing or cannot be read.
-        """
-        number, _, method = (self.header("cseq") or "").strip().partition(" ")
-        if not (number.isascii() and number.isdigit() and len(number) <= 10 and method.strip()):
-            raise MalformedMessage(f"CSeq: {(self.header('cseq') or '')[:40]!r}")
-        return int(number), method.strip().upper()
-
-    @property
-    def sender(self) -> Address:
-        """From.
-
-        Raises:
-            MalformedMessage: it cannot be read.
-        """
-        return Address.parse(self.header("from") or "")
-
-    @property
-    def recipient(self) -> Address:
-        """To.
-
-        Raises:
-            MalformedMessage: it cannot be read.
-        """
-        return Address.parse(self.header("to") or "")
-
-    @property
-    def media_type(self) -> str:
-        """Content-Type without its parameters, in lower case; empty where there is none."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Request(Message):
-    """A request; the method is in upper case as it came, for methods are case-sensitive (7.1)."""
-
-    method: str = ""
-    uri: str = ""
-
-    def encode(self) -> bytes:
-        """The bytes to send.
-
-        Raises:
-            ValueError: a value that holds a line end or another control character.
-        """
-        return _encoded(f"{self.method} {self.uri} SIP/2.0", self)
-
-
-@dataclass(frozen=True, slots=True)
-class Response(Message):
-    """An answer: 1xx is provisional, anything else is final."""
-
-    status: int = 0
-    reason: str = ""
-
-    @property
-    def final(self) -> bool:
-        """Whether no other answer follows."""
-        return self.status >= 200
-
-    def encode(self) -> bytes:
-        """The bytes to send.
-
-        Raises:
-            ValueError: a value that holds a line end or another control character.
-        """
-        return _encoded(f"SIP/2.0 {self.status} {self.reason}", self)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -298,7 +195,7 @@ def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     name = name.strip().lower()
     # Control characters are refused here, so that whatever was read can be written into an answer.
-    if not colon or not _NAME.fullmatch(name) or _CONTROL.search(value):
+    if not colon or not _NAME.fullmatch(name) or CONTROL.search(value):
         raise MalformedMessage(f"no header: {line[:80]!r}")
     return _COMPACT.get(name, name), value.strip()
 
@@ -444,17 +341,3 @@ def new_tag() -> str:
 def new_call_id() -> str:
     """A Call-ID that no other has (8.1.1.4); without a host in it, as that tells strangers our address."""
     return secrets.token_hex(16)
-
-
-def _encoded(start: str, message: Message) -> bytes:
-    kept = [(name, value) for name, value in message.headers if name != "content-length"]
-    kept.append(("content-length", str(len(message.body))))
-    lines = [start, *(f"{_spelled(name)}: {value}" for name, value in kept)]
-    for line in lines:
-        if _CONTROL.search(line):
-            raise ValueError(f"a control character in {line[:40]!r}")
-    return "\r\n".join((*lines, "", "")).encode() + message.body
-
-
-def _spelled(name: str) -> str:
-    return _SPELLED.get(name) or name.title()

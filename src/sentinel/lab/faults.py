@@ -38,6 +38,8 @@ SWITCH_DOWN: Final = "switch-down"
 
 # Shown by more files than the one that declares them.
 SNMP_SILENT: Final = "snmp-silent"
+LINK_DOWN: Final = "link-down"
+MAINS_LOST: Final = "mains-lost"
 RTSP_UNAUTHORIZED: Final = "rtsp-unauthorized"
 RTSP_HANG: Final = "rtsp-hang"
 NO_PACKETS: Final = "no-packets"

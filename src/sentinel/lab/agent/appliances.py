@@ -11,7 +11,10 @@ from typing import Final
 
 from sentinel.lab.agent.motion import swaying, traffic
 from sentinel.lab.agent.tree import Tree
+from sentinel.lab.faults import MAINS_LOST
 from sentinel.wire.ber import COUNTER32
+
+Faults = Callable[[], frozenset[str]]
 
 UPS: Final = "1.3.6.1.2.1.33.1"
 PRINTER: Final = "1.3.6.1.2.1.43"
@@ -20,8 +23,8 @@ CODEC: Final = "1.3.6.1.4.1.13885.101.1"
 MCU: Final = "1.3.6.1.4.1.32473.10"
 
 
-def ups(tree: Tree, character: random.Random) -> None:
-    """On the mains, fully charged."""
+def ups(tree: Tree, character: random.Random, faults: Faults) -> None:
+    """On the mains, fully charged, unless the fault mains-lost says otherwise."""
     tree.text(f"{UPS}.1.2.0", "Sentinel lab UPS 10kVA")
     tree.number(f"{UPS}.2.1.0", 2)  # batteryNormal
     tree.number(f"{UPS}.2.2.0", 0)
@@ -30,7 +33,7 @@ def ups(tree: Tree, character: random.Random) -> None:
     tree.number(f"{UPS}.2.5.0", swaying(character, 2183, 4))
     tree.number(f"{UPS}.2.7.0", swaying(character, character.uniform(23, 27), 1.5))
     tree.number(f"{UPS}.3.1.0", 3, COUNTER32)
-    tree.number(f"{UPS}.4.1.0", 3)  # normal
+    tree.number(f"{UPS}.4.1.0", lambda _now: 5 if MAINS_LOST in faults() else 3)  # battery, normal
     tree.number(f"{UPS}.6.1.0", 0)
     tree.number(f"{UPS}.7.3.0", 1)  # donePass
     for line in range(1, 4):
@@ -42,7 +45,7 @@ def ups(tree: Tree, character: random.Random) -> None:
         tree.number(f"{UPS}.4.4.1.5.{line}", swaying(character, load, 4))
 
 
-def printer(tree: Tree, character: random.Random) -> None:
+def printer(tree: Tree, character: random.Random, _faults: Faults) -> None:
     """Idle, with toner and paper."""
     tree.number(f"{HR_PRINTER}.1.1", 3)  # idle
     tree.text(f"{HR_PRINTER}.2.1", "\0\0")  # no error
@@ -59,7 +62,7 @@ def printer(tree: Tree, character: random.Random) -> None:
     tree.number(f"{PRINTER}.10.2.1.4.1.1", traffic(character, 0.02), COUNTER32)
 
 
-def codec(tree: Tree, character: random.Random) -> None:
+def codec(tree: Tree, character: random.Random, _faults: Faults) -> None:
     """Registered, camera and microphones well, in one conference."""
     tree.text(f"{CODEC}.1.1.0", "Sentinel lab")
     tree.text(f"{CODEC}.1.4.0", "Sentinel lab codec")
@@ -72,7 +75,7 @@ def codec(tree: Tree, character: random.Random) -> None:
     tree.number(f"{CODEC}.4.1.1.20.1", swaying(character, 6, 3))
 
 
-def mcu(tree: Tree, character: random.Random) -> None:
+def mcu(tree: Tree, character: random.Random, _faults: Faults) -> None:
     """Two conferences, both full."""
     tree.number(f"{MCU}.1.0", 1)
     tree.number(f"{MCU}.2.0", 2)
@@ -87,7 +90,7 @@ def mcu(tree: Tree, character: random.Random) -> None:
     tree.number(f"{MCU}.4.0", swaying(character, participants + 2, 1.9))
 
 
-APPLIANCES: Final[tuple[tuple[str, Callable[[Tree, random.Random], None]], ...]] = (
+APPLIANCES: Final[tuple[tuple[str, Callable[[Tree, random.Random, Faults], None]], ...]] = (
     (UPS, ups),
     (PRINTER, printer),
     (CODEC, codec),

@@ -7,7 +7,7 @@ its own, drawn from its id, so that two of them never show the same figures and 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sentinel.domain.target import Check, Target
@@ -15,6 +15,7 @@ from sentinel.lab.agent.appliances import APPLIANCES
 from sentinel.lab.agent.motion import Moving, swaying, traffic
 from sentinel.lab.agent.tree import Tree
 from sentinel.lab.examples import NoExample, text_for
+from sentinel.lab.faults import LINK_DOWN
 from sentinel.wire.ber import COUNTER32, COUNTER64, GAUGE32, TIMETICKS
 
 SYSTEM: Final = "1.3.6.1.2.1.1"
@@ -31,17 +32,22 @@ _PORTS: Final = {"switch": 28}
 _GIGABIT: Final = 1_000_000_000
 
 
-def device(target: Target, checks: tuple[Check, ...], notes: list[str]) -> Tree:
-    """The objects of a target's agent; a check's expectation that cannot be met is told in ``notes``."""
+def device(
+    target: Target, checks: tuple[Check, ...], notes: list[str], faults: Callable[[], frozenset[str]] = frozenset
+) -> Tree:
+    """The objects of a target's agent; a check's expectation that cannot be met is told in ``notes``.
+
+    ``faults`` are those of the moment.
+    """
     tree, character = Tree(), random.Random(target.id)  # noqa: S311 - figures for show, the same in every run
     _system(tree, target, character)
-    _interfaces(tree, target, character)
+    _interfaces(tree, target, character, faults)
     _host(tree, target, character)
     _sensors(tree, character)
     read = {oid for check in checks for oid in _read(check)}
     for subtree, put in APPLIANCES:
         if any(oid.startswith(f"{subtree}.") for oid in read):
-            put(tree, character)
+            put(tree, character, faults)
     for check in checks:
         _asked(tree, check, character, notes)
     return tree
@@ -60,7 +66,7 @@ def _system(tree: Tree, target: Target, character: random.Random) -> None:
     tree.number(f"{ENGINE}.3.0", lambda now: started + now)
 
 
-def _interfaces(tree: Tree, target: Target, character: random.Random) -> None:
+def _interfaces(tree: Tree, target: Target, character: random.Random, faults: Callable[[], frozenset[str]]) -> None:
     ports = _PORTS.get(target.kind, 1)
     tree.number(f"{INTERFACES}.1.0", ports)
     for index in range(1, ports + 1):
@@ -74,7 +80,7 @@ def _interfaces(tree: Tree, target: Target, character: random.Random) -> None:
         tree.number(f"{row}.4.{index}", 1500)
         tree.number(f"{row}.5.{index}", min(speed, (1 << 32) - 1), GAUGE32)
         tree.number(f"{row}.7.{index}", 1)
-        tree.number(f"{row}.8.{index}", 1)
+        tree.number(f"{row}.8.{index}", _link(faults) if index == 1 else 1)
         tree.text(f"{more}.1.{index}", name)
         tree.number(f"{more}.15.{index}", speed // 1_000_000, GAUGE32)
         tree.number(f"{more}.19.{index}", 0, TIMETICKS)
@@ -85,6 +91,11 @@ def _interfaces(tree: Tree, target: Target, character: random.Random) -> None:
             tree.number(f"{more}.{wide}.{index}", bytes_moved, COUNTER64)
         for column in (13, 14, 19, 20):  # discards and errors: one now and then
             tree.number(f"{row}.{column}.{index}", traffic(character, character.choice((0.0, 0.0, 0.002))), COUNTER32)
+
+
+def _link(faults: Callable[[], frozenset[str]]) -> Moving:
+    """IfOperStatus of the port that the fault link-down takes."""
+    return lambda _now: 2 if LINK_DOWN in faults() else 1
 
 
 def _host(tree: Tree, target: Target, character: random.Random) -> None:

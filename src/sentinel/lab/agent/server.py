@@ -80,7 +80,7 @@ class Agent(asyncio.DatagramProtocol):
         self.faults: frozenset[str] = frozenset()
         self._service = service
         self._clock, self._started = clock, clock()
-        self._tree = device(service.target, service.checks, notes)
+        self._tree = device(service.target, service.checks, notes, lambda: self.faults)
         self._late = service.slow_seconds
         self._transport: asyncio.DatagramTransport | None = None
         # RFC 3411, SnmpEngineID: enterprise, format 1 (IPv4), address.

@@ -22,7 +22,7 @@ class TrapOptions(Options):
     )
     listen: str | None = Field(
         None,
-        description="Own address to listen at. Default: all of them; loopback alone for a target that is on loopback.",
+        description="Own address to listen at. Default: all of them; for a target at 127.N.a.b only 127.N.0.1.",
     )
     version: Literal["v2c", "v3"] = Field(
         "v2c", description="v2c: v1 and v2c by the community, which anybody on the way can read and forge. v3: signed."
@@ -82,5 +82,6 @@ class TrapOptions(Options):
         """Own address and port at which word from a device at this address is waited for."""
         peer = ipaddress.ip_address(address.partition("%")[0])
         everywhere = "::" if peer.version == 6 else "0.0.0.0"  # noqa: S104 - where a device sends to is its own matter
-        loopback = "::1" if peer.version == 6 else "127.0.0.1"
+        # Each lab has a network of its own on loopback, and so its own place for what is sent there.
+        loopback = "::1" if peer.version == 6 else f"127.{peer.packed[1]}.0.1"
         return self.listen or (loopback if peer.is_loopback else everywhere), self.port

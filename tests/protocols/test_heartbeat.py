@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -14,12 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import TOLD, Running, daemon, free_port, target, told, write
+from tests.support.peers import require
 from tests.support.webhook import WebhookReceiver
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not there: apt install curl"),
-]
+pytestmark = pytest.mark.timeout(60)
 
 TOKEN = "unit-01-0123456789abcdef"
 OTHER = "night-job-0123456789abcd"
@@ -43,10 +40,8 @@ def prepare(folder: Path, url: str, *targets: str) -> None:
 
 
 async def curl(running: Running, path: str, *arguments: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", *arguments, running.url + path,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
+    how = ("-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", *arguments)
+    process = await asyncio.create_subprocess_exec(require("curl"), *how, running.url + path, stdout=subprocess.PIPE)
     out, _ = await process.communicate()
     return int(out)
 

@@ -60,6 +60,7 @@ PEERS = {
             ("chromium", "fonts-noto-cjk"),
             proof=("sh", "-c", "command -v chromium && ls /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
         ),
+        Peer("curl", "curl", ("curl",)),
         Peer("django", SYSTEM_PYTHON, ("python3-django",), proof=(SYSTEM_PYTHON, "-c", "import django.contrib.admin")),
         Peer("ffmpeg", "ffmpeg", ("ffmpeg",)),
         Peer("ffprobe", "ffprobe", ("ffmpeg",)),
@@ -89,6 +90,7 @@ PEERS = {
         ),
         Peer("memcached", "memcached", ("memcached",)),
         Peer("nft", "nft", ("nftables",)),
+        Peer("nsenter", "nsenter", ("util-linux",)),
         Peer("nginx", "nginx", ("nginx-light",)),
         Peer("prometheus", "prometheus", ("prometheus",)),
         Peer("promtool", "promtool", ("prometheus",)),
@@ -105,6 +107,7 @@ PEERS = {
         Peer("sshd", "sshd", ("openssh-server",)),
         Peer("strace", "strace", ("strace",)),
         Peer("systemd-analyze", "systemd-analyze", ("systemd",)),
+        Peer("unshare", "unshare", ("util-linux", "mount")),
         Peer("tshark", "tshark", ("tshark",)),
     )
 }

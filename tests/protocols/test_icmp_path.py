@@ -7,12 +7,14 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sentinel.protocols.icmp import service
 from sentinel.protocols.icmp.path import investigate
+from tests.support.daemon import daemon, target, write
 from tests.support.echo import check
 from tests.support.network import Network, _ip, _sysctl, _wire, namespaces
 
@@ -111,3 +113,37 @@ def test_a_router_that_refuses_ends_it(network: tuple[Network, str]) -> None:
     assert addresses(found) == ["192.0.2.2", "198.51.100.2"]
     assert found["hops"][-1]["end"] == "unreachable"
     assert found["reached"] is False
+
+
+SLA = """\
+rules:
+  - {id: down, name: 不可用, down: {failures: 2, of: 3}, severity: critical, retry_interval: 500ms}
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("network", ["ping"], indirect=True)
+async def test_a_daemon_explains_where_the_path_ends(network: tuple[Network, str], tmp_path: Path) -> None:
+    net, far = network
+    write(tmp_path, targets=target("far", 9).replace("127.0.0.1", FAR).replace(", options: {port: 9}", ""), sla=SLA)
+    (tmp_path / "probes/port.yaml").write_text("probes:\n  port: {protocol: icmp, options: {}}\n")
+    async with daemon(tmp_path, prefix=("ip", "netns", "exec", net.here)) as running:
+        await asyncio.sleep(1.5)
+        rule(net, far, "type filter hook prerouting priority -300; drop")
+        async with asyncio.timeout(20):
+            while True:
+                _, out, _ = await running.cli("incidents", "--json")
+                if items := json.loads(out)["items"]:
+                    break
+                await asyncio.sleep(0.2)
+            while True:
+                code, out, _ = await running.cli("explain", items[0]["id"])
+                assert code == 0
+                if "途经路由" in out:
+                    break
+                await asyncio.sleep(0.2)
+        assert "1  192.0.2.2  " in out
+        assert "2  198.51.100.2  " in out
+        assert f"{FAR} 没有应答" in out
+        code, out, _ = await running.cli("explain", items[0]["id"], "--json")
+        assert [one["kind"] for one in json.loads(out)["evidence"]] == ["path"]

@@ -17,6 +17,7 @@ from sentinel.cli.control import NoAnswer, request
 from sentinel.cli.screen import console, text, waiting
 from sentinel.config import Change, ConfigRefused, Configuration, Problem, compare, load, open_catalog
 from sentinel.domain.rule import Rule
+from sentinel.sdk.quantities import text_of
 
 _SECONDS = 3.0
 _LABEL = 22  # columns
@@ -157,6 +158,7 @@ def _print_summary(configuration: Configuration, change: Difference | str) -> No
         ("检查 checks", f"{figures['checks']}: {protocols}"),
         ("无法探测 unobserved", f"{figures['unobserved']}：所在网络没有探测点 no vantage reaches their zone"),
         ("负载 load", f"{figures['checks_per_second']:g} 次检查/秒 checks per second"),
+        ("抽看 sampled", "; ".join(_sampled(configuration)) or "0："),
         ("规则 rules", f"{figures['rules']}"),
         ("通道 channels", f"{figures['channels']}, 路由 routes {figures['routes']}{nobody}"),
         ("将改变 would change", f"{change}"),
@@ -165,3 +167,12 @@ def _print_summary(configuration: Configuration, change: Difference | str) -> No
         if not said.startswith("0："):
             width = _LABEL - sum(unicodedata.east_asian_width(character) == "W" for character in label)
             screen.print(text(f"  {label:<{width}}{said}"))
+
+
+def _sampled(configuration: Configuration) -> list[str]:
+    """In what time each check that takes samples has looked at everything."""
+    return [
+        f"{check.id} 全部轮到需 {text_of(rounds * check.interval)} covers all in {rounds} rounds"
+        for check in configuration.checks.values()
+        if (rounds := check.options.rounds()) > 1
+    ]

@@ -93,3 +93,7 @@ class RtspOptions(TlsOptions, WatchOptions):
         if self.channels is None:
             return (Channel("", self.path),)
         return self.channels.all(self.path)
+
+    def rounds(self) -> int:
+        """Runs of the check until every channel has had its turn."""
+        return 1 if self.channels is None else self.channels.rotation(self.path).rounds

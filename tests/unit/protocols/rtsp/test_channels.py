@@ -62,6 +62,12 @@ def test_what_is_refused(path: str, channels: dict[str, Any]) -> None:
         options(path, **channels)
 
 
+def test_a_check_says_how_many_rounds_it_takes() -> None:
+    assert options(numbers="1-200", sample=5).rounds() == 40
+    assert options(numbers="1-60", favourites={"重点": [1, 12]}, sample=5).rounds() == 20
+    assert RtspOptions().rounds() == 1
+
+
 def names(channels: list[Channel]) -> list[str]:
     return [channel.name for channel in channels]
 

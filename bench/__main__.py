@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.peers import RESULTS
 
-ORDER = ("scheduler", "engine", "icmp", "snmp", "http_probe", "rtsp", "exposition")
+ORDER = ("scheduler", "engine", "icmp", "snmp", "http_probe", "rtsp", "picture", "exposition")
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 PREFACE = """\

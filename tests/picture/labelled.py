@@ -39,7 +39,7 @@ RULES = {
 }
 """What each of the shipped rules looks for."""
 
-STILL_PICTURES = 10
+STILL_PICTURES = 14
 """Key frames of a clip."""
 APART = 2.0
 """Seconds between two of them."""
@@ -55,7 +55,7 @@ class Sample:
     faults: frozenset[str] = field(default_factory=frozenset)
 
 
-def samples(*, seed: int = 20, bases: Iterable[str] = scenes.BASES) -> Iterator[Sample]:
+def samples(*, seed: int = 20, bases: Iterable[str] = scenes.BASES, clips: int = 6) -> Iterator[Sample]:
     """All of them, made one after another: real pictures with faults and without, test patterns, and clips."""
     random = np.random.default_rng(seed)
     for name in bases:
@@ -66,7 +66,7 @@ def samples(*, seed: int = 20, bases: Iterable[str] = scenes.BASES) -> Iterator[
         for light, show in scenes.HEALTHY.items():
             yield _one(f"{light} {name}", None, show(base, random), random)
     yield from _patterns()
-    yield from _clips(random)
+    yield from _clips(clips, random)
 
 
 UNTRUE = {
@@ -87,9 +87,9 @@ def _one(name: str, fault: str | None, picture: Picture, random: np.random.Gener
     return Sample(name, codec, tuple(units), frozenset({fault} if fault else ()))
 
 
-def _clips(random: np.random.Generator) -> Iterator[Sample]:
+def _clips(count: int, random: np.random.Generator) -> Iterator[Sample]:
     """A camera that hangs, and the same one that looks at a scene where nothing moves."""
-    for number, name in enumerate(("astronaut", "camera", "motorcycle", "rocket", "brick", "coffee")):
+    for number, name in enumerate(("astronaut", "camera", "motorcycle", "rocket", "brick", "coffee")[:count]):
         scene = (scenes.daylight, scenes.night, scenes.infrared)[number % 3](scenes.base(name), random)
         held = scenes.grain(scene, 1.5, random)
         sigma = (0.6, 1.5, 3.0)[number // 2]

@@ -12,10 +12,10 @@ BASES = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle", "camera", "hu
 def test_precision_and_recall() -> None:
     found = [
         (sample, values := labelled.measured(sample), labelled.judged(values))
-        for sample in labelled.samples(bases=BASES)
+        for sample in labelled.samples(bases=BASES, clips=4)
     ]
     wrong = labelled.mistakes((sample, told, values) for sample, values, told in found)
     for fault, score in labelled.scores((sample, told) for sample, _, told in found).items():
-        assert score.right + score.missed >= 6, fault
+        assert score.right + score.missed >= 5, fault
         assert score.precision >= 0.95, (fault, wrong)
         assert score.recall >= 0.95, (fault, wrong)

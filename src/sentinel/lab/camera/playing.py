@@ -53,9 +53,11 @@ class Playing:
     async def run(self, drain: Callable[[], object], *, silent: Callable[[], bool]) -> None:
         """Send picture after picture in real time, the first, a key frame, at once.  Ends only by cancellation.
 
+        The clip runs whether anybody looks or not: who comes later sees what is on by then.
         While ``silent()`` nothing is sent, and time goes on.  A client that does not read is waited for.
         """
         began, number = time.monotonic(), 0
+        start = int(began) % scene.SECONDS * scene.RATE
         while True:
             if number % scene.RATE == 0 and self.shows() != self._shown:  # a key frame is next
                 self._shown = self.shows()
@@ -63,7 +65,7 @@ class Playing:
             if not silent():
                 if number % (REPORT_SECONDS * scene.RATE) == 0:
                     self._report()
-                self._picture(number)
+                self._picture(start + number)
                 waiting = drain()
                 if asyncio.iscoroutine(waiting):
                     await waiting

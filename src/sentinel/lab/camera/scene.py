@@ -12,8 +12,9 @@ WIDTH: Final = 640
 HEIGHT: Final = 360
 RATE: Final = 25
 """Pictures a second."""
-SECONDS: Final = 4
-"""Length of the clip, which is played round and round."""
+SECONDS: Final = 13
+"""Length of the clip, which is played round and round: long enough, and prime, so that looks at usual intervals see
+other pictures for a while."""
 
 Picture = npt.NDArray[np.uint8]
 

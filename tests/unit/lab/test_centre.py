@@ -32,6 +32,8 @@ probes:
   http: {protocol: http, description: 网页, options: {port: 80}}
   snmp: {protocol: snmp, description: 代理, options: {profile: system}}
   rtsp: {protocol: rtsp, description: 摄像机, options: {}}
+  ntp: {protocol: ntp, description: 时间, options: {interval: 0.01}}
+  pjlink: {protocol: pjlink, description: 投影机, options: {}}
 """
 
 CHECKS: dict[str, dict[str, Any]] = {
@@ -84,6 +86,46 @@ CHECKS: dict[str, dict[str, Any]] = {
     "rtsp": {"probe": "rtsp", "options": {"path": "/live", "username": "admin", "password": "camera-1"}},
     "rtsps": {"probe": "rtsp", "options": {"port": 322, "tls": True, "path": "/cam/realmonitor?channel=1&subtype=0"}},
     "open": {"probe": "tcp", "options": {"port": 554}},
+    "login": {
+        "probe": "http",
+        "options": {
+            "port": 8000,
+            "secrets": {"username": "u", "password": "p&ss {x}"},
+            "steps": [
+                {"name": "page", "path": "/login", "capture": {"csrf": {"field": "token"}, "xsrf": {"cookie": "X"}}},
+                {
+                    "name": "login",
+                    "path": "/login?next=%2Fa",
+                    "form": {"u": "{username}", "p": "{password}", "token": "{csrf}"},
+                    "headers": {"X-Xsrf": "{xsrf}"},
+                    "body_not_contains": ["错误"],
+                    "capture": {"link": {"matches": 'href="([^"]+)"'}, "id": {"header": "X-Id"}},
+                },
+                {"name": "home", "path": "{link}", "body_contains": ["值班"], "body_matches": ["^<h1>"]},
+                {"name": "api", "path": "/api/{id}", "json_body": {"id": ["{id}"]},
+                 "expect_json": [{"path": "$.state", "equals": "UP"}], "capture": {"key": {"json_path": "$.a.key"}}},
+                {"name": "out", "path": "/out", "body": "key={key}", "status": [204]},
+            ],
+        },
+    },
+    "matrix": {
+        "probe": "tcp",
+        "options": {
+            "port": 5000,
+            "line_end": "\r",
+            "secrets": {"password": "p-2"},
+            "dialogue": [
+                {"facts": {"model": "Matrix ([A-Z]+)"}},
+                {"send": "login {password}\r", "expect": "OK", "error_matches": "^ERR"},
+                {"send": "?\r", "numbers": {"t": {"matches": "T=(-?[0-9.]+)"},
+                                             "on": {"matches": "P=([A-Z]+)", "words": {"ON": 1}}}},
+                {"send_hex": "01 02", "expect_hex": "03"},
+                {"send": "x", "line_end": "", "expect_matches": "[a-z]+> $"},
+            ],
+        },
+    },
+    "clock": {"probe": "ntp", "options": {"port": 123}},
+    "projector": {"probe": "pjlink", "options": {"port": 4352, "password": "p-3", "expect_input": "32"}},
 }  # fmt: skip
 
 V3 = [
@@ -307,6 +349,45 @@ async def test_faults_add_up_and_heal_together(world: World) -> None:
     assert await world.failure("box.page") is None
     assert await world.failure("box.v2c") is None
     assert (await world.centre.heal("box")).changed == ()
+
+
+async def test_logins_clocks_and_projectors_have_faults_of_their_own(world: World) -> None:
+    for fault, check, failure in (
+        ("login-refused", "box.login", ("expect", "forbidden")),
+        ("clock-unsynchronised", "box.clock", ("expect", "mismatch")),
+        ("display-off", "box.projector", None),
+        ("clock-wrong", "box.clock", None),
+        ("lamp-failed", "box.projector", None),
+    ):
+        assert await world.failure(check) is None
+        await world.centre.break_("box", fault)
+        assert await world.failure(check) == failure, fault
+        if fault == "clock-wrong":
+            assert (await world.measure(check)).values["offset_seconds"] == pytest.approx(300, abs=0.5)
+        if fault == "lamp-failed":
+            assert (await world.measure(check)).values["error:lamp"] == 2
+        if fault == "display-off":
+            assert (await world.measure(check)).values["power"] == 0
+        await world.centre.heal("box")
+
+
+async def test_a_site_lets_nobody_past_a_page(world: World) -> None:
+    address = world.configuration.targets["box"].address
+    async with aiohttp.ClientSession(
+        base_url=f"http://{address}:8000", cookie_jar=aiohttp.CookieJar(unsafe=True)
+    ) as session:
+        form = {"u": "u", "p": "p&ss {x}", "token": ""}
+        async with session.post("/login?next=/a", data=form) as answer:
+            assert answer.status == 403  # the page with the token has not been seen
+        async with session.get("/login") as answer:
+            form["token"] = (await answer.text()).partition('value="')[2].partition('"')[0]
+            xsrf = answer.cookies["X"].value
+        async with session.post("/login?next=/a", data=form | {"p": "wrong"}, headers={"X-Xsrf": xsrf}) as answer:
+            assert answer.status == 403
+        async with session.post("/login?next=/a", data=form, headers={"X-Xsrf": xsrf}) as answer:
+            assert answer.status == 200
+        async with session.get("/unknown") as answer:
+            assert answer.status == 404
 
 
 async def test_the_notes_say_what_is_not_simulated(world: World) -> None:

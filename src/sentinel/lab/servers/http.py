@@ -7,7 +7,7 @@ import gzip
 import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,10 +15,13 @@ from typing import Any, Final
 from sentinel.domain.target import Check
 from sentinel.lab.examples import NoExample, document_for, text_for
 from sentinel.lab.faults import SLOW, TALK, Fault
+from sentinel.lab.page import Page
 from sentinel.lab.serving import OverTcp
 from sentinel.lab.simulation import Ground, Place, Service, Simulation
+from sentinel.lab.site import Site
 
 HTTP_500: Final = "http-500"
+LOGIN_REFUSED: Final = "login-refused"
 
 IDLE_SECONDS: Final = 30.0
 MAX_HEAD: Final = 32_768
@@ -34,21 +37,11 @@ _PAGE: Final = """<!DOCTYPE html>
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One answer.  ``authorization`` is the header that has to come for it, None where anybody may have it."""
-
-    status: int
-    body: bytes
-    kind: str = "text/html; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    authorization: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def stays(self) -> bool:
@@ -64,7 +57,11 @@ class WebServer:
         self._late = service.slow_seconds
         self._name = service.target.name
         self._pages: dict[tuple[str, str], Page] = {}
+        self._sites: list[Site] = []
         for check in service.own:
+            if check.options.steps:
+                self._sites.append(Site(check, notes))
+                continue
             key = check.options.method, check.options.path
             if key in self._pages:
                 continue
@@ -92,6 +89,11 @@ class WebServer:
     def _answer(self, request: _Request) -> Page:
         if HTTP_500 in self.faults:
             return self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
+        refuse = LOGIN_REFUSED in self.faults
+        for site in self._sites:
+            said = site.answer(request.method, request.path, request.headers, request.body, refuse=refuse)
+            if said is not None:
+                return said
         page = self._pages.get((request.method, request.path))
         if page is None and request.path == "/" and request.method in ("GET", "HEAD"):
             page = self._front
@@ -174,10 +176,10 @@ async def _read(reader: asyncio.StreamReader) -> _Request | None:
     length = headers.get("content-length", "0")
     if "transfer-encoding" in headers or not length.isdigit() or int(length) > MAX_BODY:
         return None
-    await reader.readexactly(int(length))
+    body = await reader.readexactly(int(length))
     if words[2] == "HTTP/1.0":
         headers.setdefault("connection", "close")
-    return _Request(words[0], words[1], headers)
+    return _Request(words[0], words[1], headers, body)
 
 
 def _write(writer: asyncio.StreamWriter, request: _Request, page: Page) -> None:
@@ -200,6 +202,7 @@ def _write(writer: asyncio.StreamWriter, request: _Request, page: Page) -> None:
     except ValueError:
         reason = "Expected"
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head += "".join(f"Set-Cookie: {cookie}\r\n" for cookie in page.cookies)
     writer.write(f"HTTP/1.1 {page.status} {reason}\r\n{head}\r\n".encode("latin-1", "replace"))
     if not empty and request.method != "HEAD":
         writer.write(body)
@@ -214,12 +217,25 @@ def _place(check: Check) -> Place:
     return "tcp", int(options.port_of(options.scheme))
 
 
+def _abilities(service: Service) -> frozenset[str]:
+    logins = any(check.options.secrets for check in service.own)
+    return frozenset({TALK, "http", "login"} if logins else {TALK, "http"})
+
+
 SIMULATION = Simulation(
     ("http",),
     _server,
     place=_place,
     tls=lambda check: bool(check.options.scheme == "https"),
-    abilities=lambda _: frozenset({TALK, "http"}),
+    abilities=_abilities,
     rank=20,
-    faults=(Fault(HTTP_500, "Every page is answered with status 500.", "web pages", frozenset({"http"})),),
+    faults=(
+        Fault(HTTP_500, "Every page is answered with status 500.", "web pages", frozenset({"http"})),
+        Fault(
+            LOGIN_REFUSED,
+            "Every password is refused, the right one too; all else goes on.",
+            "sites that one logs into",
+            frozenset({"login"}),
+        ),
+    ),
 )

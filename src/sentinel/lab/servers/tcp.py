@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from sentinel.lab.dialogue import Dialogue
 from sentinel.lab.examples import NoExample, text_for
 from sentinel.lab.faults import SLOW, TALK
 from sentinel.lab.serving import OverTcp
@@ -24,8 +25,14 @@ class TcpService:
         self._late = service.slow_seconds
         self._greeting = b""
         self._answers: list[tuple[bytes, bytes]] = []
+        self._dialogue: Dialogue | None = None
         for check in service.own:
             try:
+                if check.options.dialogue:
+                    if self._dialogue is not None:
+                        raise NoExample("another check has a dialogue there")
+                    self._dialogue = Dialogue(check)
+                    continue
                 if check.options.banner is not None and not self._greeting:
                     self._greeting = text_for(check.options.banner).encode() + b"\r\n"
                 awaited = check.options.awaited
@@ -39,6 +46,9 @@ class TcpService:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Greet, then answer each request that is known, until the client goes or is silent."""
+        if self._dialogue is not None:
+            await self._converse(self._dialogue, reader, writer)
+            return
         if self._greeting:
             await self._say(writer, self._greeting)
         heard = b""
@@ -54,6 +64,22 @@ class TcpService:
                     await self._say(writer, answer)
                     break
 
+    async def _converse(self, dialogue: Dialogue, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Go through the dialogue with one client; what is not the next request stays unanswered."""
+        heard = b""
+        for asked, answer in dialogue.turns:
+            while asked not in heard:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    data = await reader.read(CHUNK)
+                if not data:
+                    return
+                heard = (heard + data)[-CHUNK:]
+            heard = heard[heard.index(asked) + len(asked) :]
+            if answer:
+                await self._say(writer, answer)
+        while await reader.read(CHUNK):
+            pass
+
     async def _say(self, writer: asyncio.StreamWriter, text: bytes) -> None:
         if SLOW in self.faults:
             await asyncio.sleep(self._late)
@@ -66,7 +92,7 @@ async def _server(service: Service, ground: Ground) -> OverTcp:
 
 
 def _abilities(service: Service) -> frozenset[str]:
-    says = any(check.options.banner or check.options.awaited for check in service.own)
+    says = any(check.options.banner or check.options.awaited or check.options.dialogue for check in service.own)
     return frozenset({TALK} if says else ())
 
 

@@ -162,8 +162,10 @@ async def test_a_restart_forgets_nothing_and_alarms_nobody_for_it(hands: Hands, 
     assert code(listener, one) == ""
     hands.go(3)
     assert code(listener, one) == "late"
-    listener = listening(listeners, Desk(one, kept=store))  # what was late stays late
-    assert code(listener, one) == "late"
+    listener = listening(listeners, Desk(one, kept=store))  # what was late stays late, and as late as it is
+    _, failure, _ = listener.look(one)
+    assert failure is not None
+    assert failure.detail == "last heard 662 s ago, late by 2 s"
     call(listener)
     hands.go(7_200)  # two hours down: what came meanwhile nobody heard
     listener = listening(listeners, Desk(one, kept=store))

@@ -32,7 +32,8 @@ BASES = (
 @cache
 def base(name: str) -> Picture:
     """A picture of scikit-image's, mirrored until it fills the frame; a camera's own sharpness, no grain yet."""
-    found: Any = data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
+    pictures: Any = data
+    found = pictures.stereo_motorcycle()[0] if name == "motorcycle" else getattr(pictures, name)()
     picture = np.asarray(found)[..., :3] if found.ndim == 3 else np.stack([found] * 3, axis=-1)
     rows, columns = picture.shape[:2]
     fill = ((0, max(0, HEIGHT - rows)), (0, max(0, WIDTH - columns)), (0, 0))
@@ -161,7 +162,8 @@ def daylight(picture: Picture, random: np.random.Generator) -> Picture:
 
 def softened(picture: Picture, random: np.random.Generator) -> Picture:
     """A cheap lens, or a smaller picture scaled up: not sharp, not blurred."""
-    return ndimage.gaussian_filter(picture, (random.uniform(0.5, 1.1),) * 2 + (0,), truncate=2.5)
+    found: Picture = ndimage.gaussian_filter(picture, (random.uniform(0.5, 1.1),) * 2 + (0,), truncate=2.5)
+    return found
 
 
 def _levels(values: npt.NDArray[Any]) -> Picture:

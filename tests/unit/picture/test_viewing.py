@@ -21,14 +21,14 @@ def seen(watch: float, seconds: float, rate: int = 10, gop: int = 20, base: int 
 def test_one_key_frame_is_enough_without_a_watch() -> None:
     viewing = Viewing(0.0)
     viewing.unit(unit(0.0), 1.0)
-    assert not viewing.satisfied
+    states = [viewing.satisfied]
     viewing.unit(unit(0.1, key=True, complete=False), 1.1)
-    assert not viewing.satisfied
+    states.append(viewing.satisfied)
     viewing.unit(unit(0.2, key=True), 1.2)
-    assert viewing.satisfied
+    states.append(viewing.satisfied)
     assert viewing.values == {"key_frame_bytes": 100.0}
     viewing.drop()
-    assert not viewing.satisfied
+    assert [*states, viewing.satisfied] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("base", [0, 0xFFFF_0000])  # the time stamps wrap around

@@ -19,7 +19,7 @@ from sentinel.sdk.protocol import ProbeFailed, Run
 from sentinel.wire import sdp
 
 GOODBYE_SECONDS = 0.25
-"""Kept of the time for TEARDOWN, but at most a twentieth of it: a camera has few places for sessions."""
+"""Kept of the time for TEARDOWN, but at most a tenth of it: a camera has few places for sessions."""
 
 
 @dataclass(slots=True)
@@ -55,10 +55,10 @@ async def session_to(target: Target, options: RtspOptions, run: Run, goodbye: fl
             if session.server:
                 run.facts["server"] = session.server[:200]
     except ProbeFailed:
-        await session.hang_up(min(goodbye, run.left / 2))
+        await session.hang_up(min(goodbye, run.left / 3))
         raise
     else:
-        await session.hang_up(min(goodbye, run.left / 2))
+        await session.hang_up(min(goodbye, run.left / 3))
     finally:
         await session.close()
 

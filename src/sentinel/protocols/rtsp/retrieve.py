@@ -25,7 +25,7 @@ async def retrieve(target: Target, options: RtspOptions, path: str, run: Run) ->
         ProbeFailed: of the stage that failed.
     """
     began = time.monotonic()
-    goodbye = min(GOODBYE_SECONDS, run.left / 20)
+    goodbye = min(GOODBYE_SECONDS, run.left / 10)
     with step(run, "prepare"):
         if options.watch and run.left <= options.watch:
             run.fail("bad_option", f"watch is {options.watch:g} s: the timeout has to be longer")

@@ -41,13 +41,21 @@ SHOWN = [
     ("sip-server", "sip-unavailable", "sip-server.sip", ("expect", "bad_status")),
     ("sip-server", "cert-expired", "sip-server.sip-tls", ("tls", "tls_expired")),
     ("gatekeeper", "h323-silent", "gatekeeper.gatekeeper", ("exchange", "timed_out")),
+    (
+        "police-image-platform",
+        "gb28181-unregistered",
+        "police-image-platform.registered",
+        ("register", "not_registered"),
+    ),
+    ("surveillance-platform", "gb28181-no-picture", "surveillance-platform.play", ("first_packet", "no_packets")),
+    ("surveillance-platform", "down", "surveillance-platform.sip", ("options", "timed_out")),
     ("set-209", "down", "set-209.call", ("connect", "refused")),
     ("access-internal", "switch-down", "access-internal.agent", ("get", "timed_out")),
     ("access-internal", "switch-down", "duty-int-1.desktop", ("connect", "refused")),
 ]
 
-MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal", "picture-snow"}
-"""Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py."""
+MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal", "picture-snow", "gb28181-cameras-off"}
+"""Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py and test_gb28181.py."""
 
 
 @pytest.fixture(scope="module")

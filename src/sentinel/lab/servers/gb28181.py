@@ -45,8 +45,8 @@ CAMERAS_OFF: Final = "gb28181-cameras-off"
 NO_PICTURE: Final = "gb28181-no-picture"
 
 CAMERAS: Final = 6
-KEEPALIVE_SECONDS: Final = 5.0
-RETRY_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 1.0
+"""Between two keep-alives, and two tries to register: the daemon may begin anew at any time."""
 ANSWER_SECONDS: Final = 1.0
 EXPIRY: Final = 3_600
 MAX_CALLS: Final = 16
@@ -99,7 +99,8 @@ class Device(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[str, tuple[Request, Address, asyncio.Task[None] | None]] = {}
         self._waiting: dict[str, asyncio.Future[Response]] = {}
-        self._changed = asyncio.Event()
+        self._registered: set[Account] = set()
+        self._settling = asyncio.Lock()
 
     async def open(self) -> None:
         """Stand at the address and register from it; does nothing where it does already.
@@ -125,28 +126,33 @@ class Device(asyncio.DatagramProtocol):
             self._transport = None
 
     async def show(self, faults: frozenset[str]) -> None:
-        """Have these faults from now on."""
+        """Have these faults from now on; what they mean for its registrations is done before it returns."""
         if faults != self.faults:
             self.faults = faults
-            self._changed.set()
+            for account in self._accounts:
+                await self._settle(account)
 
     # -- registering ------------------------------------------------------------------------------------------
 
     async def _live(self, account: Account) -> None:
-        registered = False
         while True:
-            silent = DOWN in self.faults
-            if UNREGISTERED in self.faults and registered and not silent:
-                await self._register(account, 0)
-                registered = False
-            elif not silent and UNREGISTERED not in self.faults:
-                if registered:
-                    registered = await self._keepalive(account)
-                registered = registered or await self._register(account, EXPIRY)
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEEPALIVE_SECONDS if registered else RETRY_SECONDS):
-                    await self._changed.wait()
+            await self._settle(account)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _settle(self, account: Account) -> None:
+        """Register, say that it is there, or unregister, as its faults have it."""
+        async with self._settling:
+            if DOWN in self.faults:
+                return
+            if UNREGISTERED in self.faults:
+                if account in self._registered:
+                    await self._register(account, 0)
+                    self._registered.discard(account)
+                return
+            if account in self._registered and not await self._keepalive(account):
+                self._registered.discard(account)  # the daemon has begun anew
+            if account not in self._registered and await self._register(account, EXPIRY):
+                self._registered.add(account)
 
     async def _register(self, account: Account, expires: int) -> bool:
         uri = f"sip:{account.platform}@{account.domain}"

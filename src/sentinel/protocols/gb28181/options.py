@@ -6,6 +6,7 @@ import ipaddress
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from sentinel.picture import WatchOptions
 
@@ -110,9 +111,9 @@ class Gb28181Options(WatchOptions):
             if self.transport != "udp":
                 raise ValueError(f"transport is for the modes options and register; {self.mode} asks as was registered")
             if self.device is None:
-                raise ValueError(f"the mode {self.mode} needs device, the number of what registers with us")
+                raise _missing(self.mode, "device, the number of what registers with us")
             if self.password is None or not self.password.get_secret_value():
-                raise ValueError(f"the mode {self.mode} needs password: nobody registers with us without one")
+                raise _missing(self.mode, "password: nobody registers with us without one")
         if self.media_ports is not None and not self.media_range:
             raise ValueError("media_ports: a first and a last port, with two ports between them at least")
         return self
@@ -134,3 +135,8 @@ class Gb28181Options(WatchOptions):
     def wanted(self) -> str:
         """The number of what the question is about: the channel, or the device."""
         return self.channel or self.device or ""
+
+
+def _missing(mode: str, what: str) -> PydanticCustomError:
+    # Of the type of a field that is not given: a probe may leave to its checks what differs from one to the next.
+    return PydanticCustomError("missing", "the mode {mode} needs {what}", {"mode": mode, "what": what})

@@ -56,7 +56,7 @@ async def _registration(registrar: Registrar, options: Gb28181Options, run: Run)
             found = await _arrival(registrar, device, run)
         run.values["registered"] = float(found is not None)
         if found is None:
-            if listened < options.warm_up:
+            if listened < options.warm_up and not registrar.heard_of(device):
                 run.fail("too_early", f"listening for {listened:.0f} s of {options.warm_up:.0f} s, not registered yet")
             run.fail("not_registered", registrar.last_words(device))
         now = time.monotonic()

@@ -142,6 +142,10 @@ class Registrar:
             self._arrivals.clear()
             await self._arrivals.wait()
 
+    def heard_of(self, device: str) -> bool:
+        """Whether it was registered with us and is no more, or has tried in vain."""
+        return device in self._ended
+
     def last_words(self, device: str) -> str:
         """How its last registration ended, or why none came about; for people."""
         return self._ended.get(device, "it has never registered")

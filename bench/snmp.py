@@ -87,7 +87,7 @@ def _walk() -> dict[str, Any]:
     ]
     uptime = profile.scalars["uptime_seconds"].oid
     metrics.append({"name": "sysUpTime", "oid": uptime, "type": "gauge", "help": "uptime"})
-    return {"get": [uptime], "walk": [label, *(c.oid for c in table.columns.values())], "metrics": metrics}
+    return {"get": [uptime], "walk": sorted({label, *(c.oid for c in table.columns.values())}), "metrics": metrics}
 
 
 def main() -> int:

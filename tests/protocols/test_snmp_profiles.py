@@ -45,7 +45,7 @@ OBJECTS: dict[str, int | str] = {
     f"{PRINTER}.11.1.1.8.1.3": -2,
     f"{PRINTER}.11.1.1.9.1.1": 500,
     f"{PRINTER}.11.1.1.9.1.2": 30,
-    f"{PRINTER}.11.1.1.9.1.3": -3,
+    f"{PRINTER}.11.1.1.9.1.3": 50,
     f"{PRINTER}.8.2.1.13.1.1": "Tray 1",
     f"{PRINTER}.8.2.1.9.1.1": 500,
     f"{PRINTER}.8.2.1.10.1.1": 100,
@@ -114,7 +114,7 @@ async def test_a_printer_without_paper(agent: support.Snmpd) -> None:
     assert values["printer_toner_problems:1"] == 0
     assert values["printer_blocked:1"] == 1
     supplies = {key: value for key, value in values.items() if key.startswith(("supply", "receptacle", "paper"))}
-    assert supplies == {  # the drum says -3, "some left": no figure
+    assert supplies == {  # nobody knows what the drum could hold: no figure
         "supply_left_ratio:Black Toner": 0.25,
         "receptacle_free_ratio:Waste Box": 0.3,
         "paper_left_ratio:Tray 1": 0.2,

@@ -184,7 +184,8 @@ def _measure_column(
             count = placed(count, other(column.sensor.scale, index), other(column.sensor.precision, index))
         beside = ALONE
         if column.divided_by or column.discontinuity:
-            beside = Beside(*(other(oid, index) if oid else None for oid in (column.divided_by, column.discontinuity)))
+            divisor = other(column.divided_by, index) if column.divided_by else None
+            beside = Beside(divisor, other(column.discontinuity, index) if column.discontinuity else None)
         value = None if count is None else measured(f"{name}:{key}", column, count, counters, now, beside)
         if value is not None:
             values[key] = value

@@ -260,5 +260,11 @@ VALUES: Final[Mapping[str, Word]] = {
     "key_frame_interval_seconds": Word("关键帧间隔", "time between key frames"),
     "longest_gap_seconds": Word("最长画面中断时间", "longest time without a picture"),
     "video_missing_seconds": Word("有声音无图像的时间", "time with audio and no video"),
+    "offset_seconds": Word("时差", "clock offset"),
+    "stratum": Word("时钟层级", "stratum"),
+    "power": Word("电源状态", "power"),
+    "error": Word("设备自报故障", "reported error"),
+    "lamp_hours": Word("灯泡时间", "lamp hours"),
+    "step_seconds": Word("步骤用时", "duration of the step"),
 }
 """Measured values are an open list: one that is not here is shown by its own name."""

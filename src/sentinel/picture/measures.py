@@ -30,7 +30,7 @@ _ALIKE = 4
 """Levels by which pixels of one colour may differ."""
 _BLOCK = 8
 """Pixels of the small picture across a block that is featureless or not."""
-_FLAT = 1.6
+_FLAT = 2.0
 """Mean difference of neighbouring pixels below which a block is featureless, in levels."""
 _CONTRAST = 18.0
 """Levels between the darkest and the brightest of a patch that has an edge to look at."""

@@ -1,4 +1,4 @@
-"""The shipped SNMP profiles against Net-SNMP's agent, which serves the objects of a UPS, a printer, a codec and an MCU."""
+"""The shipped SNMP profiles against Net-SNMP's agent, with the objects of a UPS, a printer, a codec and an MCU."""
 
 from __future__ import annotations
 

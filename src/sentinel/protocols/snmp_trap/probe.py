@@ -32,7 +32,6 @@ COUNTERS = (
     Counter("dropped", "Datagrams that reached no check, by reason.", label="reason"),
 )
 
-_BY_HAND = "by-hand"
 _LEFT = 0.2  # seconds before the deadline at which a probe by hand stops to listen
 
 
@@ -40,7 +39,8 @@ async def probe(target: Target, options: TrapOptions, run: Run) -> None:
     """Say what was told so far; by hand, without a daemon around it, listen until something comes or time is up."""
     receiver: Receiver = run.service
     address = target.address if is_literal(target.address) else await resolve(run, target.address)
-    id_ = receiver.find(target.id, options) or _BY_HAND
+    known = receiver.find(target.id, options)
+    id_ = known or f"by hand {target.id} {options.port} {options.profile}"
     watch = receiver.watch(id_, options, address)
     error = receiver.errors.get(options.local(address))
     if error is not None:
@@ -49,7 +49,7 @@ async def probe(target: Target, options: TrapOptions, run: Run) -> None:
             run.fail("no_resource", f"{where} is taken by another program", stage="prepare")
         raise ProbeFailed(failure_of("prepare", error))
     with run.stage("trap"):
-        while id_ == _BY_HAND and not watch.count and run.left > _LEFT:
+        while known is None and not watch.count and run.left > _LEFT:
             receiver.heard.clear()
             try:
                 async with asyncio.timeout(run.left - _LEFT):

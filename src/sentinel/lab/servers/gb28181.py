@@ -99,7 +99,7 @@ class Device(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[str, tuple[Request, Address, asyncio.Task[None] | None]] = {}
         self._waiting: dict[str, asyncio.Future[Response]] = {}
-        self._registered: set[Account] = set()
+        self._present: set[Account] = set()
         self._settling = asyncio.Lock()
 
     async def open(self) -> None:
@@ -145,14 +145,14 @@ class Device(asyncio.DatagramProtocol):
             if DOWN in self.faults:
                 return
             if UNREGISTERED in self.faults:
-                if account in self._registered:
+                if account in self._present:
                     await self._register(account, 0)
-                    self._registered.discard(account)
+                    self._present.discard(account)
                 return
-            if account in self._registered and not await self._keepalive(account):
-                self._registered.discard(account)  # the daemon has begun anew
-            if account not in self._registered and await self._register(account, EXPIRY):
-                self._registered.add(account)
+            if account in self._present and not await self._keepalive(account):
+                self._present.discard(account)  # the daemon has begun anew
+            if account not in self._present and await self._register(account, EXPIRY):
+                self._present.add(account)
 
     async def _register(self, account: Account, expires: int) -> bool:
         uri = f"sip:{account.platform}@{account.domain}"

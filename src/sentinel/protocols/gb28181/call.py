@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Literal
 
 from sentinel.protocols.gb28181.asking import AGENT, via_of
@@ -18,9 +19,12 @@ FAREWELL_SECONDS: Final = 64 * T1
 class Call:
     """A live picture that a device is asked for; whoever makes one runs ``farewell`` at its end, whatever happened."""
 
-    def __init__(self, registrar: Registrar, registration: Registration, channel: str) -> None:
+    def __init__(
+        self, registrar: Registrar, registration: Registration, channel: str, ended: Callable[[], None]
+    ) -> None:
         self.hung_up = False
-        """The device has ended the call."""
+        """The device has ended the call; ``ended`` was called then."""
+        self._ended = ended
         self._registrar, self._way = registrar, registration.way
         way, ours = self._way, registrar.identity
         host, port = way.local
@@ -109,6 +113,7 @@ class Call:
         if self._final is None or request.sender.tag != self._final.recipient.tag:
             return False
         self.hung_up = True
+        self._ended()
         self._news.set()
         return True
 

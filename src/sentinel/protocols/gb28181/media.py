@@ -120,6 +120,10 @@ class Reception:
             self._news.clear()
             await self._news.wait()
 
+    def wake(self) -> None:
+        """Have ``progress`` ask again: something else has happened."""
+        self._news.set()
+
     def receive(self, data: bytes) -> None:
         """Take one packet; never raises."""
         try:

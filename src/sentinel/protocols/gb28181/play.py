@@ -39,8 +39,8 @@ async def play(
     viewing = Viewing(options.watch)
     meanings = dict(OFFERED)
     reception = Reception(viewing, options.max_key_frame_bytes, meanings, reorders=options.media == "udp")
-    call = Call(registrar, registration, options.wanted)
-    receiver = Receiver(options.media, registration.way.local[0], reception.receive)
+    call = Call(registrar, registration, options.wanted, reception.wake)
+    receiver = Receiver(options.media, registration.way.local[0], reception.receive, reception.wake)
     try:
         with run.stage("prepare"):
             await _open(receiver, options, run)

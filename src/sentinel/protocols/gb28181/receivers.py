@@ -24,14 +24,14 @@ _ACTIVE_PORT: Final = 9  # RFC 4145, 4: what the side that connects writes as it
 class Receiver:
     """One port at an address of ours for one picture; ``take`` gets each packet.
 
-    ``ended``: the device has ended its connection.  Whoever makes one closes it.
+    ``ended``: the device has ended its connection, which is called out as well.  Whoever makes one closes it.
     """
 
-    def __init__(self, media: Media, address: str, take: Take) -> None:
+    def __init__(self, media: Media, address: str, take: Take, ended: Callable[[], None]) -> None:
         self.media, self.address = media, address
         self.port = _ACTIVE_PORT
         self.ended = False
-        self._take = take
+        self._take, self._ended = take, ended
         self._transport: asyncio.BaseTransport | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Transport] = set()
@@ -91,6 +91,7 @@ class Receiver:
         """It has gone."""
         self._connections.discard(connection)
         self.ended = not self._connections
+        self._ended()
 
     def _accept(self) -> _Frames:
         return _Frames(self, self._take)

@@ -229,6 +229,30 @@ async def test_a_peer_that_never_ends_its_side_does_not_hold_us() -> None:
     assert measured.took < 2
 
 
+async def test_the_peer_may_say_goodbye() -> None:
+    ends: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"ok\n")
+            await reader.read()
+            for _ in range(3):
+                writer.write(b"bye\n")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            ends.append("in peace")
+        except OSError as error:
+            ends.append(type(error).__name__)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, HOST, 0) as server:
+        measured = await talk(server.sockets[0].getsockname()[1], {"expect": "ok"})
+        while not ends:
+            await asyncio.sleep(0.01)
+    assert measured.failure is None
+    assert ends == ["in peace"]
+
+
 async def test_a_secret_that_the_peer_echoes_is_hidden() -> None:
     async with saying(b"s3cret-word\r\n", b"no such user s3cret-word\r\n") as (port, _):
         measured = await talk(

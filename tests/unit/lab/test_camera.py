@@ -59,7 +59,7 @@ async def look(state: Path, pool: DecoderPool, faults: set[str], **options: Any)
 Values = Mapping[str, float]
 
 
-@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("transport", ["udp"])
 @pytest.mark.parametrize(
     ("fault", "shows"),
     [

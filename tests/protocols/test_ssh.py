@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import tracemalloc
@@ -337,3 +338,25 @@ async def test_a_hostile_server_has_its_code_and_no_connection_left(
         tracemalloc.stop()
     async with asyncio.timeout(5):
         await server.all_closed()
+
+
+async def test_a_server_that_talks_without_end_before_the_login_is_cut_off() -> None:
+    payload = (
+        b"\x02" + (996).to_bytes(4, "big") + bytes(996)
+    )  # SSH_MSG_IGNORE (RFC 4253, 11.2): proper, and for nothing
+    padding = bytes(8 - (5 + len(payload)) % 8 + 8)
+    packet = (1 + len(payload) + len(padding)).to_bytes(4, "big") + bytes([len(padding)]) + payload + padding
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-mad\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(packet)
+                await writer.drain()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        measured = await measure(PROTOCOL, target(), {"port": port, **LOGIN}, timeout=5)
+    assert cause(measured.failure) == ("key_exchange", "protocol_error")
+    assert measured.failure is not None
+    assert "before the login" in measured.failure.detail

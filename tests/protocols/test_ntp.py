@@ -65,13 +65,14 @@ def reply(question: bytes, ahead: float = 0.0, **fields: Any) -> bytes:
         "origin": question[40:48],
         "told": stamp,
     } | fields
-    return (
+    packet: bytes = (
         struct.pack("!BBbbII", told["flags"], told["stratum"], 6, -20, 0x8000, 0x1_0000)
         + told["reference"]
         + struct.pack("!Q", (stamp - (10 << 32)) % 2**64)
         + told["origin"]
         + struct.pack("!QQ", stamp, told["told"])
     )
+    return packet
 
 
 @asynccontextmanager

@@ -40,9 +40,9 @@ class Pair:
 
 @asynccontextmanager
 async def played(folder: Path) -> AsyncIterator[Pair]:
-    common = {
-        "port": free_port(HOST), "listen": HOST, "listen_port": free_port(HOST), "device": DEVICE, "password": PASSWORD,
-    }  # fmt: skip
+    port = free_port(HOST)
+    common: dict[str, Any] = {"port": port, "listen": HOST, "listen_port": free_port(HOST), "device": DEVICE}
+    common["password"] = PASSWORD
     checks = tuple(
         Check(
             f"peer.{mode}", mode, target(HOST), "probe", "gb28181",
@@ -51,9 +51,9 @@ async def played(folder: Path) -> AsyncIterator[Pair]:
         for mode in ("options", "register", "registered", "catalog", "play")
     )  # fmt: skip
     simulation = SIMULATIONS["gb28181"]
-    assert simulation.place(checks[0]) == ("udp", common["port"])
+    assert simulation.place(checks[0]) == ("udp", port)
     ground = Ground(Authority(folder), folder, monotonic)
-    server: Server = await simulation.server(Service(simulation, "udp", HOST, common["port"], checks), ground)
+    server: Server = await simulation.server(Service(simulation, "udp", HOST, port, checks), ground)
     assert PROTOCOL.service is not None
     async with PROTOCOL.service() as service:
         await server.open()

@@ -43,6 +43,11 @@ class Place:
         """The certificate of the lab's own authority, PEM."""
         return self.state / "ca.pem"
 
+    @property
+    def page(self) -> Path:
+        """A file with the address of the daemon that watches this lab; there while a demo runs."""
+        return self.state / "daemon.url"
+
     def make(self) -> None:
         """Make the directories, for the owner alone.
 

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ class Centre:
         _raise_descriptor_limit(len(services) * _RESERVE)
         self.place.make()
         progress("making certificates")
-        ground = Ground(Authority(self.place.state), self.place.state, time.monotonic, self.planned.notes, progress)
+        ground = Ground(
+            Authority(self.place.state), self.place.state, self._page, time.monotonic, self.planned.notes, progress
+        )
         progress(f"starting {len(services)} servers")
         for service in services:
             server = await service.simulation.server(service, ground)
@@ -168,6 +171,13 @@ class Centre:
         if await self.pings.drop(self.configuration.targets[target].address for target in pinged) or not pinged:
             return []
         return [WITHOUT]
+
+    def _page(self) -> str:
+        """The demo says where its daemon is; any other daemon is where the configuration has it."""
+        with suppress(OSError):
+            return self.place.page.read_text("utf-8").strip()
+        daemon = self.configuration.daemon
+        return f"http{'s' if daemon.tls_cert else ''}://{daemon.host}:{daemon.port}"
 
     def _changed(self, before: dict[str, frozenset[str]]) -> tuple[str, ...]:
         targets = self.configuration.targets

@@ -87,6 +87,7 @@ async def demo(options: DemoOptions, progress: Callable[[str], None], ready: Cal
 
             def show(address: str) -> None:
                 started.set()
+                place.page.write_text(address, "utf-8")
                 ready(Stage(address, status, seen[0].daemon.socket, seen[0]))
 
             progress("starting the daemon")
@@ -113,10 +114,12 @@ def _scratch(place: Place) -> Iterator[Path]:
     """An empty directory for the daemon's data, gone afterwards; what a demo left that was killed goes first."""
     directory = place.state / "daemon"
     shutil.rmtree(directory, ignore_errors=True)
+    place.page.unlink(missing_ok=True)
     directory.mkdir(mode=0o700)
     try:
         yield directory
     finally:
+        place.page.unlink(missing_ok=True)
         shutil.rmtree(directory, ignore_errors=True)
 
 

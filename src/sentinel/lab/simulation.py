@@ -30,9 +30,9 @@ from sentinel.lab.faults import ANSWER, CONNECT, TALK, TLS, Fault
 SLOW_SHARE: Final = 0.7
 """Of the shortest timeout: late enough for the rules about slowness, and in time for the check."""
 
-Transport = Literal["tcp", "udp"]
+Transport = Literal["tcp", "udp", "call"]
 Place = tuple[Transport, int]
-"""Where a check looks, beside its target's address: the transport and the port."""
+"""Where a check looks, beside its target's address: the transport and the port; a device that calls has none (0)."""
 
 
 class Server(Protocol):
@@ -57,10 +57,15 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Ground:
-    """What servers stand on.  ``notes`` take what a server cannot play, and why; ``clock`` gives monotonic seconds."""
+    """What servers stand on.
+
+    ``daemon`` gives the address of the page of the daemon that watches, for devices that call it.  ``clock`` gives
+    monotonic seconds.  ``notes`` take what a server cannot play, and why.
+    """
 
     authority: Authority
     state: Path
+    daemon: Callable[[], str]
     clock: Callable[[], float]
     notes: list[str] = field(default_factory=list)
     progress: Callable[[str], None] = lambda _: None

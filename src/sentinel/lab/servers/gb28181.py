@@ -145,8 +145,7 @@ class Device(asyncio.DatagramProtocol):
             if DOWN in self.faults:
                 return
             if UNREGISTERED in self.faults:
-                if account in self._present:
-                    await self._register(account, 0)
+                if account in self._present and await self._register(account, 0):
                     self._present.discard(account)
                 return
             if account in self._present and not await self._keepalive(account):

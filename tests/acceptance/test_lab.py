@@ -41,12 +41,6 @@ SHOWN = [
     ("sip-server", "sip-unavailable", "sip-server.sip", ("expect", "bad_status")),
     ("sip-server", "cert-expired", "sip-server.sip-tls", ("tls", "tls_expired")),
     ("gatekeeper", "h323-silent", "gatekeeper.gatekeeper", ("exchange", "timed_out")),
-    (
-        "police-image-platform",
-        "gb28181-unregistered",
-        "police-image-platform.registered",
-        ("register", "not_registered"),
-    ),
     ("surveillance-platform", "gb28181-no-picture", "surveillance-platform.play", ("first_packet", "no_packets")),
     ("surveillance-platform", "down", "surveillance-platform.sip", ("options", "timed_out")),
     ("set-209", "down", "set-209.call", ("connect", "refused")),
@@ -55,6 +49,7 @@ SHOWN = [
 ]
 
 MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal", "picture-snow", "gb28181-cameras-off"}
+ELSEWHERE = {"gb28181-unregistered"}  # tests/unit/lab/test_gb28181.py: an order from here would block the registrar
 """Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py and test_gb28181.py."""
 
 
@@ -93,6 +88,8 @@ async def test_every_check_of_the_shipped_inventory_is_well(lab: RunningLab, pro
     checks = dict(lab.configuration.checks)
     if not lab.status["pings"] and os.geteuid() != 0:  # without privilege a ping may be UNKNOWN: that is its own test
         checks = {id_: check for id_, check in checks.items() if check.protocol != "icmp"}
+    # Only a daemon that runs is called: see test_demo.
+    checks = {id_: check for id_, check in checks.items() if check.protocol != "heartbeat"}
     found = await measure_all(lab, probe, list(checks))
     assert {check: failure for check, failure in found.items() if failure} == {}
     assert len(found) > 300
@@ -115,7 +112,7 @@ async def test_a_fault_shows_and_heals(
 
 
 def test_every_fault_is_shown_above() -> None:
-    assert set(FAULTS) == {fault for _, fault, _, _ in SHOWN} | MEASURED | {"slow", "h323-reject"}
+    assert set(FAULTS) == {fault for _, fault, _, _ in SHOWN} | MEASURED | ELSEWHERE | {"slow", "h323-reject"}
 
 
 @pytest.mark.parametrize(

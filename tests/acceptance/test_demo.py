@@ -112,6 +112,7 @@ async def test_broken_is_told_and_healed_is_told(tmp_path: Path, webhook_receive
             ("biz-30", "http-500"),
             ("biz-01", "cert-expired"),
             ("access-liuliqiao", "switch-down"),
+            ("unit-01", "heartbeat-fails"),
         ):
             broken = time.monotonic()
             running.order("break", target, fault)

@@ -99,6 +99,7 @@ class Device(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[str, tuple[Request, Address, asyncio.Task[None] | None]] = {}
         self._waiting: dict[str, asyncio.Future[Response]] = {}
+        self._begins = 0
         self._present: set[Account] = set()
         self._settling = asyncio.Lock()
 
@@ -322,12 +323,15 @@ class Device(asyncio.DatagramProtocol):
 
     async def _stream(self, place: Address, ssrc: int) -> None:
         sequence, began = 0, time.monotonic()
+        # Each call begins a second further on: a picture that is always the same would be a frozen one.
+        self._begins = (self._begins + scene.RATE) % len(self._pictures)
+        first = self._begins
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
             sock.setblocking(False)
             sock.bind((self._place[0], 0))
             sock.connect(place)
             for number in range(int(CALL_SECONDS * scene.RATE)):
-                picture = self._pictures[number % len(self._pictures)]
+                picture = self._pictures[(first + number) % len(self._pictures)]
                 cut = payloads(pack(picture, number, key=number % scene.RATE == 0))
                 for index, payload in enumerate(cut, start=1):
                     mark = 0x80 if index == len(cut) else 0

@@ -1,0 +1,1 @@
+"""Conference endpoints and MCUs, whose shells and pages are all made of one state."""

@@ -205,7 +205,7 @@ async def test_values_live(lab: RunningLab, probe: Prober) -> None:
 def test_ffprobe_plays_a_camera(lab: RunningLab, transport: str) -> None:
     address = lab.configuration.targets["img-01-cam-1"].address
     command = [require("ffprobe"), "-v", "error", "-rtsp_transport", transport, "-read_intervals", "%+2"]
-    command += ["-show_entries", "stream=codec_name,width,height:frame=pts_time", "-of", "flat"]
+    command += ["-select_streams", "v", "-show_entries", "stream=codec_name,width,height:frame=pts_time", "-of", "flat"]
     url = f"rtsp://{address}:20554/Streaming/Channels/101"
     ended = subprocess.run([*command, url], capture_output=True, text=True, timeout=20, check=True)
     assert 'codec_name="h264"' in ended.stdout
@@ -236,7 +236,7 @@ def test_the_clip_goes_round_without_a_break(lab: RunningLab) -> None:
     address = lab.configuration.targets["img-01-cam-2"].address
     command = [require("ffprobe"), "-v", "error", "-rtsp_transport", "tcp", "-read_intervals", "%+5"]
     url = f"rtsp://{address}:20554/Streaming/Channels/101"
-    shown = ["-show_entries", "packet=pts_time,flags", "-of", "csv=p=0", url]
+    shown = ["-select_streams", "v", "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0", url]
     ended = subprocess.run([*command, *shown], capture_output=True, text=True, timeout=20, check=True)
     rows = [line.split(",") for line in ended.stdout.split()]
     keys = [float(time) for time, flags, *_ in rows if flags.startswith("K") and time != "N/A"]

@@ -66,6 +66,6 @@ def _contradictions(service: Service) -> list[str]:
         names = ", ".join(check.id for check in service.checks)
         found.append(f"{service}: some checks speak TLS there and some do not ({names})")
     greeted = [check.id for check in service.checks if check.protocol == "tcp" and check.options.banner]
-    if greeted and "tcp" not in service.simulation.protocols:
+    if greeted and not service.simulation.greets:
         found.append(f"{service}: {', '.join(greeted)} waits for a greeting, which this server may not have")
     return found

@@ -157,7 +157,7 @@ class Simulation:
     play, which is told).  Where checks of several protocols look at one port, the simulation of the highest ``rank``
     plays it, so it must content the others: a plain connect is content with any.  ``tls`` says whether a check
     expects TLS from the first byte on, ``abilities`` which faults a service can show beside those of its transport,
-    ``faults`` are those that only this protocol knows.
+    ``faults`` are those that only this protocol knows; one that ``greets`` contents a check that awaits a greeting.
     """
 
     protocols: tuple[str, ...]
@@ -167,3 +167,4 @@ class Simulation:
     abilities: Callable[[Service], frozenset[str]] = _talks
     faults: tuple[Fault, ...] = ()
     rank: int = 10
+    greets: bool = False

@@ -298,6 +298,7 @@ SIMULATION = Simulation(
     _server,
     place=_place,
     abilities=_abilities,
+    greets=True,
     faults=(
         Fault(
             HOST_KEY_CHANGED,

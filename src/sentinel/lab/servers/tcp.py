@@ -96,4 +96,4 @@ def _abilities(service: Service) -> frozenset[str]:
     return frozenset({TALK} if says else ())
 
 
-SIMULATION = Simulation(("tcp",), _server, abilities=_abilities, rank=0)
+SIMULATION = Simulation(("tcp",), _server, abilities=_abilities, rank=0, greets=True)

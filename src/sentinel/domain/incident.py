@@ -40,7 +40,8 @@ class Verdict:
 
     ``since`` is when what it speaks of began (first failure, first good result), ``at`` when it was judged, both
     UTC epoch seconds.  ``observed`` and ``limit`` are the figures where there are any, ``stage`` and ``code`` the
-    failure's where there is one, ``detail`` hostile text.
+    failure's where there is one, ``detail`` hostile text.  ``usual`` is the lowest and highest figure that is usual at
+    that hour, where the rule compares with a baseline; ``limit`` is then the border of it that is meant.
     """
 
     level: Level
@@ -53,6 +54,7 @@ class Verdict:
     value: str = ""
     observed: float | None = None
     limit: float | None = None
+    usual: tuple[float, float] | None = None
 
 
 class Standing(StrEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentinel.domain.baseline import NOTHING_USUAL, CheckBaseline, Usual, hour_of
 from sentinel.domain.incident import Level, Verdict
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.retrieval import Retrieval
@@ -43,13 +44,20 @@ class Window:
         self.bits, self.good, self.firing = 0, 0, False
 
 
-def judge(rule: Rule, window: Window, observation: Observation) -> Verdict | None:
-    """The rule's verdict after one more observation; None where the rule does not speak of observations."""
+def judge(
+    rule: Rule, window: Window, observation: Observation, baseline: CheckBaseline = NOTHING_USUAL
+) -> Verdict | None:
+    """The rule's verdict after one more observation; None where the rule does not speak of observations.
+
+    ``baseline`` is what is usual of the check.
+    """
     predicate = rule.predicate
     if isinstance(predicate, Down):
         return _judge_down(rule, predicate, window, observation)
     if isinstance(predicate, Threshold):
-        return _judge_threshold(rule, predicate, window, observation)
+        if predicate.deviates is None:
+            return _judge_threshold(rule, predicate, window, observation)
+        return _judge_deviation(rule, predicate, window, observation, baseline)
     return None
 
 
@@ -68,23 +76,45 @@ def _judge_threshold(rule: Rule, threshold: Threshold, window: Window, observati
     observed = worst(threshold, observation) if observation.outcome is Outcome.OK else None
     if observed is None:
         return _verdict(rule, window, Level.UNKNOWN, at, observation)
-    value, limit, severity = _breach(rule, threshold, observed[1])
-    clear = threshold.clear
-    if limit is None and window.firing and clear is not None and _beyond(threshold, value, clear):
-        # Hysteresis: not broken any more, but not yet beyond the clear mark: as it was.
-        limit, severity = clear, window.severity or rule.severity
-    level = _advance(window, broken=limit is not None, at=at, failures=threshold.failures, of=threshold.of, recover=1)
-    if limit is not None:
-        window.severity = severity
+    key, value = observed
+    level, limit = _measured(rule, threshold, window, value, at)
+    since = window.good_since if level is Level.OK else window.since
+    return Verdict(level, window.severity or rule.severity, at, since, value=key, observed=value, limit=limit)
+
+
+def _judge_deviation(
+    rule: Rule, threshold: Threshold, window: Window, observation: Observation, baseline: CheckBaseline
+) -> Verdict:
+    at = observation.ended_at
+    found = _strangest(threshold, observation, baseline) if observation.outcome is Outcome.OK else None
+    if found is None:  # not measured, or nothing is known of this hour: no reason to open anything, nor to end it
+        return _verdict(rule, window, Level.UNKNOWN, at, observation)
+    strays, key, value, usual = found
+    level, limit = _measured(rule, threshold, window, strays, at)
+    low, high = usual.around(limit, threshold.floor)
     return Verdict(
         level,
         window.severity or rule.severity,
         at,
         window.good_since if level is Level.OK else window.since,
-        value=observed[0],
+        value=key,
         observed=value,
-        limit=limit if limit is not None else _limit(threshold),
+        limit=high if value > usual.centre else low,
+        usual=usual.around(_limit(threshold), threshold.floor),
     )
+
+
+def _measured(rule: Rule, threshold: Threshold, window: Window, figure: float, at: float) -> tuple[Level, float]:
+    """The level after one more figure, and the limit that it is beyond or would have to be beyond."""
+    limit, severity = _breach(rule, threshold, figure)
+    clear = threshold.clear
+    if limit is None and window.firing and clear is not None and _beyond(threshold, figure, clear):
+        # Hysteresis: not broken any more, but not yet beyond the clear mark: as it was.
+        limit, severity = clear, window.severity or rule.severity
+    level = _advance(window, broken=limit is not None, at=at, failures=threshold.failures, of=threshold.of, recover=1)
+    if limit is not None:
+        window.severity = severity
+    return level, limit if limit is not None else _limit(threshold)
 
 
 def judge_retrieval(rule: Rule, limit: RetrievalLimit, episode: Retrieval, now: float) -> Verdict:
@@ -127,21 +157,36 @@ def worst(threshold: Threshold, observation: Observation) -> tuple[str, float] |
     return pick(items, key=lambda item: item[1])
 
 
-def _breach(rule: Rule, threshold: Threshold, value: float) -> tuple[float, float | None, Severity]:
+def _strangest(
+    threshold: Threshold, observation: Observation, baseline: CheckBaseline
+) -> tuple[float, str, float, Usual] | None:
+    """Of the value or its items the one furthest from usual: spreads, key, value, and what is usual at that hour."""
+    hour = hour_of(observation.started_at)
+    name, values = threshold.value, observation.values
+    known: list[tuple[float, str, float, Usual]] = []
+    for key, value in ((name, values[name]),) if name in values else values.items():
+        day = baseline.get(key) if key.partition(":")[0] == name else None
+        usual = day.get(hour) if day is not None else None
+        if usual is not None:
+            known.append((usual.strays(value, threshold.floor), key, value, usual))
+    return max(known, key=lambda one: one[0], default=None)
+
+
+def _breach(rule: Rule, threshold: Threshold, figure: float) -> tuple[float | None, Severity]:
     marks = [(_limit(threshold), rule.severity), *threshold.severity_at]
-    broken = [(limit, severity) for limit, severity in marks if _beyond(threshold, value, limit)]
-    if not broken:
-        return value, None, rule.severity
-    limit, severity = max(broken, key=lambda mark: mark[1].rank)
-    return value, limit, severity
+    broken = [(limit, severity) for limit, severity in marks if _beyond(threshold, figure, limit)]
+    return max(broken, key=lambda mark: mark[1].rank) if broken else (None, rule.severity)
 
 
 def _limit(threshold: Threshold) -> float:
-    return threshold.above if threshold.above is not None else threshold.below or 0.0
+    for limit in (threshold.above, threshold.deviates, threshold.below):
+        if limit is not None:
+            return limit
+    return 0.0
 
 
-def _beyond(threshold: Threshold, value: float, limit: float) -> bool:
-    return value > limit if threshold.above is not None else value < limit
+def _beyond(threshold: Threshold, figure: float, limit: float) -> bool:
+    return figure < limit if threshold.below is not None else figure > limit
 
 
 def _advance(window: Window, *, broken: bool, at: float, failures: int, of: int, recover: int) -> Level:

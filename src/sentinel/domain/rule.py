@@ -81,14 +81,20 @@ class Threshold:
 
     Judged on good results only: a probe that failed is a Down rule's matter.  ``value`` is a declared value's name,
     ``took`` (seconds of the whole probe) or ``stage:<name>`` (seconds of a stage); with items the worst item counts.
-    Exactly one of ``above`` and ``below`` is set.  Once broken, it is
+    Exactly one of ``above``, ``below`` and ``deviates`` is set.  Once broken, it is
     over only when the value is back beyond ``clear`` (hysteresis; the limit itself where None).
     ``severity_at`` are more limits, each with its own severity; the worst that holds counts.
+
+    ``deviates``: the value is further than so many spreads, up or down, from what the check's baseline has as usual at
+    that hour; ``clear`` and ``severity_at`` are then spreads as well, and a spread below ``floor`` (in the value's own
+    unit) counts as ``floor``.  Where nothing is known of the check at that hour, nothing is said.
     """
 
     value: str
     above: float | None = None
     below: float | None = None
+    deviates: float | None = None
+    floor: float = 0.0
     clear: float | None = None
     failures: int = 1
     of: int = 1

@@ -204,10 +204,20 @@ def _figures(verdict: Verdict, locale: Locale) -> str:
     if verdict.observed is None:
         return ""
     shown = f"{value_name(verdict.value, locale)} {figure(verdict.value, verdict.observed, locale)}"
+    if verdict.usual is not None:
+        low, high = (figure(verdict.value, border, locale) for border in _range(verdict.value, *verdict.usual))
+        return (
+            f"{shown}（该时段通常 {low} 至 {high}）" if locale == "zh-CN" else f"{shown} (usual then: {low} to {high})"
+        )
     if verdict.limit is None:
         return shown
     limit = figure(verdict.value, verdict.limit, locale)
     return f"{shown}（限值 {limit}）" if locale == "zh-CN" else f"{shown} (limit {limit})"
+
+
+def _range(value: str, low: float, high: float) -> tuple[float, float]:
+    # A share is never less than nothing, whatever the arithmetic says.
+    return (max(0.0, low), high) if value.partition(":")[0].endswith("_ratio") else (low, high)
 
 
 def _lines(
@@ -308,6 +318,9 @@ def _annotations(
         found |= {"value": verdict.value, "observed": f"{verdict.observed:.6g}"}
     if verdict is not None and verdict.limit is not None:
         found["limit"] = f"{verdict.limit:.6g}"
+    if verdict is not None and verdict.usual is not None:
+        low, high = _range(verdict.value, *verdict.usual)
+        found |= {"usual_low": f"{low:.6g}", "usual_high": f"{high:.6g}"}
     if context.dependents:
         found["dependents"] = str(len(context.dependents))
     if context.suppressed:

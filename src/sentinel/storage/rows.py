@@ -243,6 +243,7 @@ def _verdict_json(verdict: Verdict | None) -> str | None:
             "observed": _finite(verdict.observed),
             "limit": _finite(verdict.limit),
         }
+        | ({} if verdict.usual is None else {"usual": [_finite(border) for border in verdict.usual]})
     )
 
 
@@ -254,7 +255,12 @@ def _verdict_of(text: str | None) -> Verdict | None:
     if text is None:
         return None
     data = json.loads(text)
-    return Verdict(**data | {"level": Level(data["level"]), "severity": Severity(data["severity"])})
+    borders = data.get("usual")
+    return Verdict(
+        **data
+        | {"level": Level(data["level"]), "severity": Severity(data["severity"])}
+        | {"usual": None if borders is None else (float(borders[0]), float(borders[1]))}
+    )
 
 
 def _message_json(message: Message) -> str:

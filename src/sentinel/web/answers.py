@@ -128,6 +128,7 @@ def _verdict(verdict: Verdict | None) -> models.VerdictItem | None:
         value=verdict.value,
         observed=_finite(verdict.observed),
         limit=_finite(verdict.limit),
+        usual=verdict.usual if verdict.usual is not None and all(map(math.isfinite, verdict.usual)) else None,
     )
 
 

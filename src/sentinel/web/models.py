@@ -106,6 +106,9 @@ class VerdictItem(Answer):
     value: str
     observed: float | None
     limit: float | None
+    usual: tuple[float, float] | None = Field(
+        description="Lowest and highest figure that is usual at that hour, of a rule that compares with a baseline."
+    )
 
 
 class IncidentItem(Answer):

@@ -265,6 +265,14 @@ VALUES: Final[Mapping[str, Word]] = {
     "power": Word("电源状态", "power"),
     "error": Word("设备自报故障", "reported error"),
     "lamp_hours": Word("灯泡时间", "lamp hours"),
+    "registered_sip": Word("SIP 注册（1 为已注册）", "registered with a SIP server (1)"),
+    "registered_gatekeeper": Word("网守注册（1 为已注册）", "registered with a gatekeeper (1)"),
+    "packet_loss_ratio": Word("通话丢包率", "packet loss of a call"),
+    "cameras_missing": Word("未连接的摄像头数", "cameras that are not connected"),
+    "microphones_missing": Word("未连接的话筒数", "microphones that are not connected"),
+    "diagnostics_errors": Word("自报故障数", "faults that it reports of itself"),
+    "participants_missing": Word("未到会场数", "participants that are missing"),
+    "participants_partly_connected": Word("部分接通的会场数", "participants that are partly connected"),
     "step_seconds": Word("步骤用时", "duration of the step"),
 }
 """Measured values are an open list: one that is not here is shown by its own name."""

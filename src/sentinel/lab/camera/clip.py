@@ -23,7 +23,8 @@ PAYLOAD: Final = 1_400
 
 _SPS, _PPS, _IDR, _SLICE, _FU_A = 7, 8, 5, 1, 28
 _START = re.compile(rb"\x00\x00\x00?\x01")
-_KEPT: Final = f"{scene.WIDTH}x{scene.HEIGHT}-{scene.RATE}-{scene.SECONDS}s.h264"
+_KEPT: Final = f"{scene.WIDTH}x{scene.HEIGHT}-{scene.RATE}-{scene.SECONDS}s-2.h264"
+"""The last figure is the scene's: another scene needs another."""
 _LARGEST: Final = 64 << 20
 
 
@@ -119,7 +120,7 @@ def cut(stream: bytes, name: str = scene.LIVE) -> Clip:
                 raise ValueError("the clip does not begin with a key frame")
             units.append(tuple(_payloads(ahead)))
             ahead = []
-    if len(units) != scene.RATE * (scene.SECONDS if name == scene.LIVE else 1) or sets.keys() != {_SPS, _PPS}:
+    if len(units) != scene.length(name) or sets.keys() != {_SPS, _PPS}:
         raise ValueError("the clip is not whole")
     return Clip(tuple(units), sets[_SPS], sets[_PPS])
 

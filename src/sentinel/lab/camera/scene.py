@@ -1,4 +1,7 @@
-"""What the lab's cameras see: colour bars, a clock whose hand goes round once a clip, its time in figures, a ball."""
+"""What the lab's cameras see: a brick wall, colour bars, a clock whose hand goes round once a clip, its time, a ball.
+
+Picture diagnosis finds nothing wrong with it: it has texture and a sensor's grain.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,10 @@ SNOW: Final = "snow"
 
 _BARS: Final = ((191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191))
 _WHITE, _DARK, _AMBER = (235, 235, 235), (24, 28, 36), (255, 176, 32)
+_BRICK: Final = (112, 96, 84)
+_MORTAR: Final = (168, 164, 158)
+_GRAIN: Final = 2.0
+"""Standard deviation in levels of what the sensor adds."""
 
 # Which of the seven segments a figure lights: top, upper left, upper right, middle, lower left, lower right, bottom.
 _FIGURES: Final = {
@@ -38,18 +45,26 @@ _SEGMENTS: Final = (
 
 
 def pictures(name: str = LIVE) -> Iterator[Picture]:
-    """The pictures of one clip in their order: height x width x 3, RGB; a second of them for what is out of order."""
+    """The pictures of one clip in their order: height x width x 3, RGB; a second of them where nothing moves."""
     if name == LIVE:
         yield from _live()
-        return
-    still = {FROZEN: next(_live()), BLACK: _plain((0, 0, 0)), NO_SIGNAL: _plain((0, 0, 200))}
+    elif name == SNOW:
+        yield from _snow()
+    else:
+        still = {FROZEN: next(_live()), BLACK: _plain((0, 0, 0)), NO_SIGNAL: _plain((0, 0, 200))}[name]
+        for _ in range(RATE):
+            yield still
+
+
+def length(name: str) -> int:
+    """How many ``pictures`` gives."""
+    return RATE * (SECONDS if name in (LIVE, SNOW) else 1)
+
+
+def _snow() -> Iterator[Picture]:
     random = np.random.default_rng(2026)
-    for _ in range(RATE):
-        if name == SNOW:
-            grain = random.integers(0, 256, (HEIGHT // 2, WIDTH // 2, 1), np.uint8)
-            yield np.repeat(np.repeat(np.repeat(grain, 2, 0), 2, 1), 3, 2)
-        else:
-            yield still[name]
+    for _ in range(length(SNOW)):
+        yield np.repeat(random.integers(0, 256, (HEIGHT, WIDTH, 1), np.uint8), 3, 2)
 
 
 def _plain(colour: tuple[int, int, int]) -> Picture:
@@ -60,22 +75,31 @@ def _plain(colour: tuple[int, int, int]) -> Picture:
 
 def _live() -> Iterator[Picture]:
     ground = _ground()
-    for number in range(RATE * SECONDS):
+    random = np.random.default_rng(2025)
+    grain = np.rint(random.standard_normal((2 * HEIGHT, 2 * WIDTH, 1), np.float32) * _GRAIN).astype(np.int16)
+    for number in range(length(LIVE)):
         picture = ground.copy()
         share = number / (RATE * SECONDS)
         _hand(picture, share)
         _ball(picture, share)
         _time(picture, number / RATE)
-        yield picture
+        row, column = random.integers(0, (HEIGHT, WIDTH))
+        yield np.clip(picture + grain[row : row + HEIGHT, column : column + WIDTH], 0, 255).astype(np.uint8)
 
 
 def _ground() -> Picture:
     picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-    picture[:] = _DARK
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    courses, along = rows // 18, columns + rows // 18 % 2 * 24
+    picture[:] = np.where(((rows % 18 < 2) | (along % 48 < 2))[..., None], _MORTAR, _BRICK)
+    random = np.random.default_rng(18)
+    tones = random.integers(-24, 25, (HEIGHT // 18 + 1, WIDTH // 48 + 2))[courses, along // 48]
+    rough = random.integers(-9, 10, (HEIGHT // 3, WIDTH // 3 + 1)).repeat(3, 0).repeat(3, 1)[:, :WIDTH]
+    picture[:] = np.clip(picture + (tones + rough)[..., None], 0, 255)
     for number, colour in enumerate(_BARS):
         picture[:90, number * WIDTH // 7 : (number + 1) * WIDTH // 7] = colour
-    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     distance = np.hypot(rows - 225, columns - 150)
+    picture[distance <= 96] = _DARK
     picture[(distance > 96) & (distance < 102)] = _WHITE
     angle = np.arctan2(rows - 225, columns - 150)
     marks = np.abs((angle / (np.pi / 6)) - np.round(angle / (np.pi / 6))) < 0.05

@@ -97,7 +97,9 @@ class Retention:
     """For how many seconds figures are kept: those of five minutes and those of an hour.  Transitions stay.
 
     ``evidence`` is the same for what incidents were opened on; of it there are at most ``evidence_pieces`` pieces of
-    ``evidence_size`` bytes together, the oldest go first.
+    ``evidence_size`` bytes together, the oldest go first.  ``values`` is the same for what was measured by the hour, for
+    baselines to be learned from; of it there are at most ``values_rows`` rows (one an hour, check and value), and
+    what comes until the next housekeeping, 5 minutes at most.
     """
 
     five_minutes: float = 14 * 86_400.0
@@ -105,6 +107,8 @@ class Retention:
     evidence: float = 90 * 86_400.0
     evidence_size: int = 256 * 1_048_576
     evidence_pieces: int = 5_000
+    values: float = 28 * 86_400.0
+    values_rows: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,18 @@ class RetentionEntry(Section):
     evidence_pieces: int = Field(
         default=5_000, ge=1, le=1_000_000, description="The same as a number; an incident has at most 12 of them."
     )
+    values: Duration = Field(
+        default=28 * 86_400.0,
+        ge=86_400,
+        le=366 * 86_400.0,
+        description="What was measured by the hour, for `sentinel baseline learn`.",
+    )
+    values_rows: int = Field(
+        default=500_000,
+        ge=1_000,
+        le=10_000_000,
+        description="The same in rows of about 100 bytes, one an hour, check and value; the oldest hour goes first.",
+    )
 
 
 class SentinelFile(Section):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sentinel.domain.baseline import Moments
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Message, Notice, NoticeStatus
@@ -164,6 +165,10 @@ class Store(Protocol):
         """Count a result in its check's 5-minute roll-up."""
         ...
 
+    def sample(self, check: str, at: float, values: Mapping[str, float]) -> None:
+        """Count values of a good result, for baselines to be learned from."""
+        ...
+
     def remember(self, check: str, memory: Mapping[str, float]) -> None:
         """Keep a protocol's memory of a check over a restart; replaces the one before."""
         ...
@@ -234,6 +239,10 @@ class Store(Protocol):
 
     async def rollups(self, check: str, since: float, width: int) -> Sequence[RollUp]:
         """Roll-ups of one check from ``since`` on, of 300 or 3600 seconds."""
+        ...
+
+    async def hourly_values(self, check: str, since: float, until: float) -> Mapping[str, Mapping[int, Moments]]:
+        """What was sampled of a check in the hours that start in [since, until): by value, by the hour's start."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 import structlog
 
+from sentinel.domain.baseline import Moments
 from sentinel.domain.evidence import Evidence
 from sentinel.storage import queries, rows, schema
 from sentinel.storage.schema import StoreRefused
@@ -40,6 +41,7 @@ _SALVAGED: Final[Mapping[str, tuple[str, Callable[[rows.Row], object]]]] = {
     "retrieval_hours": (f"at, {rows.QUICK}", lambda row: rows.quick_of(row[1:])),
     "evidence": (f"id, {rows.EVIDENCE}", _evidence_of),
     "memories": (rows.MEMORY, rows.memory_of),
+    "hourly_values": ("at, check_id, value, count, mean, squares", lambda row: Moments(int(row[3]), *row[4:])),
     "channel_states": (_CHANNEL_STATE, rows.channel_state_of),
     "marks": ("name, value", lambda row: float(row[1])),
 }

@@ -2,7 +2,8 @@
 
 Incidents, transitions and picture retrievals that took more than one attempt or over 10 s are kept for ever.  The
 hourly counts of quick retrievals, settled messages, the checks' statuses and what protocols remember of checks live
-as long as hourly roll-ups; each check's last status stays whatever its age.  Evidence has bounds of its own.
+as long as hourly roll-ups; each check's last status stays whatever its age.  Evidence and what was
+measured by the hour have bounds of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 import apsw
 
 from sentinel.config.configuration import Retention
-from sentinel.storage import evidence, rollups
+from sentinel.storage import evidence, hourly, rollups
 
 _BATCH: Final = 2_000
 
@@ -48,6 +49,7 @@ def _prune_once(connection: apsw.Connection, now: float, retention: Retention) -
     deleted += connection.changes()
     connection.execute(_MEMORIES, (now - retention.hours, _BATCH))
     deleted += connection.changes() + evidence.prune_once(connection, now, retention)
+    deleted += hourly.prune_once(connection, now, retention)
     return deleted > 0
 
 

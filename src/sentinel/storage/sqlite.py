@@ -20,6 +20,7 @@ import apsw
 import structlog
 
 from sentinel.config.configuration import Retention
+from sentinel.domain.baseline import Moments
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident
 from sentinel.domain.notice import Message, Notice, NoticeStatus
@@ -37,7 +38,7 @@ from sentinel.engine.ports import (
     Status,
     StoreFailed,
 )
-from sentinel.storage import evidence, opening, queries, rollups, rows
+from sentinel.storage import evidence, hourly, opening, queries, rollups, rows
 from sentinel.storage.opening import Rebuilt
 from sentinel.storage.writer import Writer
 
@@ -163,6 +164,10 @@ class SqliteStore:
         """Count a result in its 5-minute period; on the disk within a second."""
         self._writer.tally.add(check, at, outcome, took)
 
+    def sample(self, check: str, at: float, values: Mapping[str, float]) -> None:
+        """Count what was measured in its hour; on the disk within a second."""
+        self._writer.samples.add(check, at, values)
+
     def remember(self, check: str, memory: Mapping[str, float]) -> None:
         """Replace what is remembered of the check."""
         row = (rows.clean(check), self._clock.now(), rows.to_json(dict(memory)))
@@ -255,6 +260,10 @@ class SqliteStore:
             ValueError: another width.
         """
         return await self._read(rollups.read, check, since, width)
+
+    async def hourly_values(self, check: str, since: float, until: float) -> Mapping[str, Mapping[int, Moments]]:
+        """What was measured in the hours that start in [since, until): by value, by the hour's beginning."""
+        return await self._read(hourly.read, check, since, until)
 
     async def _read(self, query: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

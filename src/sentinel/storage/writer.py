@@ -15,8 +15,10 @@ import apsw
 import structlog
 
 from sentinel.config.configuration import Retention
+from sentinel.domain.baseline import Moments
 from sentinel.engine.ports import Clock, StoreFailed
-from sentinel.storage import opening, rollups
+from sentinel.storage import hourly, opening, rollups
+from sentinel.storage.hourly import Samples
 from sentinel.storage.opening import Rebuilt
 from sentinel.storage.retention import housekeep_once
 from sentinel.storage.rollups import Tally
@@ -73,6 +75,7 @@ class Writer:
         self._next_flush = self._next_try = self._next_alive = 0.0
         self._next_housekeeping = time.monotonic() + PERIOD
         self.tally = Tally()
+        self.samples = Samples()
         self.failing: str | None = None
         self.rebuilt: Rebuilt | None = None
         self.generation = 0
@@ -124,7 +127,7 @@ class Writer:
             self._closing = True
             self._condition.notify()
         self._thread.join(within)
-        return not self._thread.is_alive() and not self.waiting and not self.tally
+        return not self._thread.is_alive() and not (self.waiting or self.tally or self.samples)
 
     def _run(self) -> None:
         while True:
@@ -160,14 +163,15 @@ class Writer:
         flush = closing or now >= self._next_flush
         if flush:
             self._next_flush = now + PERIOD
-        idle = not group and not (flush and self.tally) and now < self._next_alive
+        idle = not group and not (flush and (self.tally or self.samples)) and now < self._next_alive
         if idle and not closing:
             return
-        taken = self.tally.take() if flush else {}
+        taken, measured = (self.tally.take(), self.samples.take()) if flush else ({}, {})
         try:
-            outcomes = self._transaction(group, taken, housekeeping=now >= self._next_housekeeping)
+            outcomes = self._transaction(group, taken, measured, housekeeping=now >= self._next_housekeeping)
         except BaseException as error:
             self.tally.give_back(taken)
+            self.samples.give_back(measured)
             if not isinstance(error, apsw.Error | StoreFailed):
                 raise
             self._failed(error)
@@ -179,7 +183,12 @@ class Writer:
         self._tell(outcomes)
 
     def _transaction(
-        self, group: list[Job], taken: Mapping[rollups.Key, rollups.Figures], *, housekeeping: bool
+        self,
+        group: list[Job],
+        taken: Mapping[rollups.Key, rollups.Figures],
+        measured: Mapping[hourly.Key, Moments],
+        *,
+        housekeeping: bool,
     ) -> list[tuple[Job, Exception | None]]:
         connection = self._connection = self._connection or self._reopen()
         if opening.identity(self._path) != self._identity:
@@ -190,6 +199,8 @@ class Writer:
             outcomes = [(job, self._apply(connection, job)) for job in group]
             if taken:
                 rollups.flush(connection, taken)
+            if measured:
+                hourly.flush(connection, measured)
             wall = self._clock.now()
             connection.execute("INSERT OR REPLACE INTO marks VALUES ('alive_at', ?)", (wall,))
             if housekeeping and not housekeep_once(connection, wall, self._retention):

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,10 @@ async def answering(
 ) -> AsyncIterator[Server]:
     """Answer every request; then, with ``endless``, go on with that until the client leaves; ``stay`` until it does."""
     server = Server()
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"(?i)content-length: ([0-9]+)", request)
@@ -50,10 +52,17 @@ async def answering(
             pass  # the probe had heard enough
         finally:
             writer.transport.abort() if endless else writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            serving.discard(asyncio.current_task())
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         server.port = listener.sockets[0].getsockname()[1]
-        yield server
+        try:
+            yield server
+        finally:
+            while serving:  # a probe is done sooner than whoever answers it
+                await asyncio.sleep(0.001)
 
 
 def answer(body: bytes = b"", headers: str = "", status: str = "200 OK") -> bytes:

@@ -17,9 +17,10 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiodns
 from cryptography import x509
@@ -27,6 +28,8 @@ from pydantic import Field
 
 from sentinel.domain.failure import Failure
 from sentinel.sdk.protocol import Options, ProbeFailed, Run
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 LOOKUP_SECONDS: Final = 2.0
 """A lookup ends after this at the latest, whatever the probe's own deadline is."""
@@ -118,10 +121,13 @@ async def connect(
         ProbeFailed: of the stage that failed; nothing is left open then, nor after a cancellation.
     """
     context = ssl_context(tls) if tls is not None and tls.wants_tls else None  # a bad option is told before all else
-    sock = await dial(run, await resolve(run, host), port)
+    address = await resolve(run, host)
+    if tls is None or context is None:
+        reader = asyncio.StreamReader(limit)
+        transport, protocol = await open_transport(run, address, port, lambda: asyncio.StreamReaderProtocol(reader))
+        return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+    sock = await dial(run, address, port)
     try:
-        if tls is None or context is None:
-            return await asyncio.open_connection(sock=sock, limit=limit)
         with run.stage("tls"):
             return await asyncio.open_connection(
                 sock=sock,
@@ -132,6 +138,26 @@ async def connect(
             )
     except BaseException:
         sock.close()  # the transport has closed it already where there was one; twice does no harm
+        raise
+
+
+async def open_transport(run: Run, address: str, port: int, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+    """A TCP connection to an IP literal in the stage ``connect``, with the protocol that ``factory`` makes.
+
+    The loop's own connecting costs less than half of what a socket that is connected first and handed over does.
+
+    Raises:
+        ProbeFailed: of the stage ``connect``; nothing is left open then, nor after a cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    if run.tunnel is None and "%" not in address:
+        with run.stage("connect"):
+            return await loop.create_connection(factory, address, port)
+    sock = await dial(run, address, port)
+    try:
+        return await loop.create_connection(factory, sock=sock)
+    except BaseException:
+        sock.close()
         raise
 
 
@@ -170,6 +196,7 @@ def discard(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+@lru_cache(maxsize=65_536)
 def is_literal(host: str) -> bool:
     """Whether ``host`` is an IPv4 or IPv6 address and no name."""
     try:

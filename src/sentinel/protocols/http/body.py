@@ -8,8 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-import aiohttp
-
+from sentinel.protocols.http.exchange import Answer
 from sentinel.sdk.protocol import Run
 
 _SLACK: Final = 65_536
@@ -21,7 +20,7 @@ _TEXT = frozenset(
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}  # pages say the former and use the latter
 
 
-async def read_body(response: aiohttp.ClientResponse, limit: int, run: Run) -> bytes:
+async def read_body(response: Answer, limit: int, run: Run) -> bytes:
     """The body, inflated (RFC 9110, 8.4.1: gzip and deflate), of at most ``limit`` bytes.
 
     Raises:

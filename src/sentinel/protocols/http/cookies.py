@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from sentinel.protocols.http.exchange import Answer
 from sentinel.sdk.protocol import Run
 
 MAX_COOKIES: Final = 100
@@ -23,17 +24,17 @@ class Jar:
     def __init__(self) -> None:
         self._jar: aiohttp.CookieJar | None = None
 
-    def take(self, response: aiohttp.ClientResponse, url: URL, run: Run) -> None:
+    def take(self, response: Answer, url: URL, run: Run) -> None:
         """Keep what an answer from ``url`` sets.
 
         Raises:
             ProbeFailed: ``too_large`` where that is more than a browser would keep.
         """
-        if not response.cookies:
+        if not (written := response.headers.getall("Set-Cookie", ())):
             return
         if self._jar is None:
             self._jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # unsafe: also of hosts without a name
-        self._jar.update_cookies(response.cookies, url)
+        self._jar.update_cookies_from_headers(written, url)
         size = sum(len(cookie.key) + len(cookie.value) for cookie in self._jar)
         if len(self._jar) > MAX_COOKIES or size > MAX_BYTES:
             run.fail("too_large", f"more than {MAX_COOKIES} cookies or {MAX_BYTES} bytes of them")

@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Final, NoReturn
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
 from sentinel.domain.target import Target
-from sentinel.protocols.http.connector import EXCHANGE, Exchange
 from sentinel.protocols.http.cookies import Jar
+from sentinel.protocols.http.exchange import Answer, Connection, Exchange, open_connection
 from sentinel.protocols.http.options import HttpOptions
 from sentinel.sdk.failures import code_of
 from sentinel.sdk.net import server_name, ssl_context
@@ -22,8 +22,6 @@ from sentinel.sdk.protocol import Run
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OF_BODY: Final = frozenset({"Content-Type", "Origin"})  # what a request loses with its body
-_MAX_HEADER: Final = 16_384  # bytes of one header line or of the status line
-_MAX_HEADERS: Final = 128
 _ALPN: Final = ("http/1.1",)
 
 
@@ -44,7 +42,7 @@ class Last:
     ``location`` is where it would lead, where that was not followed.  ``at_home``: the target gave it.
     """
 
-    response: aiohttp.ClientResponse
+    response: Answer
     exchange: Exchange
     url: URL
     location: URL | None
@@ -87,33 +85,22 @@ async def follow(
 @asynccontextmanager
 async def _answer(
     exchange: Exchange, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
-) -> AsyncIterator[aiohttp.ClientResponse]:
+) -> AsyncIterator[Answer]:
     """One request and its answer, whose body has not been read yet; the connection ends with the block."""
     run = exchange.run
-    session: aiohttp.ClientSession = run.service
-    token = EXCHANGE.set(exchange)
+    connection: Connection | None = None
     try:
-        response = await session.request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            max_line_size=_MAX_HEADER,
-            max_field_size=_MAX_HEADER,
-            max_headers=_MAX_HEADERS,
-        )
-        try:
-            run.values["status_code"] = float(response.status)
-            run.facts["status"] = f"{response.status} {response.reason or ''}".strip()[:100]
-            yield response
-        finally:
-            response.close()
-    except aiohttp.ClientError as error:
+        connection = await open_connection(exchange, method)
+        answer = await connection.ask(method, url, headers, body)
+        run.values["status_code"] = float(answer.status)
+        run.facts["status"] = f"{answer.status} {answer.reason}".strip()[:100]
+        yield answer
+    except (aiohttp.ClientError, HttpProcessingError) as error:
         _fail(exchange, error)
     finally:
+        if connection is not None:
+            connection.close()
         exchange.ended()
-        EXCHANGE.reset(token)
 
 
 def _sent(url: URL, home: URL, headers: Mapping[str, str], options: HttpOptions, cookies: Jar) -> Mapping[str, str]:
@@ -132,7 +119,7 @@ def _exchange(run: Run, url: URL, host: str, options: HttpOptions) -> Exchange:
     return Exchange(run, host, url.port or 443, ssl_context(options, alpn=_ALPN), server_name(options, name))
 
 
-def _location(response: aiohttp.ClientResponse, url: URL) -> URL | None:
+def _location(response: Answer, url: URL) -> URL | None:
     """Where the answer sends us (RFC 9110, 10.2.2); None where it is no redirect, or to nowhere that makes sense."""
     text = response.headers.get("Location")
     return link(text, url) if response.status in _REDIRECTS and text else None
@@ -158,13 +145,13 @@ def url_of(scheme: str, host: str, port: int, path: str) -> URL:
     return URL(f"{scheme}://{host}:{port}{path}")
 
 
-def _fail(exchange: Exchange, error: aiohttp.ClientError) -> NoReturn:
+def _fail(exchange: Exchange, error: aiohttp.ClientError | HttpProcessingError) -> NoReturn:
     """End the probe as aiohttp's error means it, at the stage that the exchange is in."""
     run = exchange.run
     if exchange.broken is not None:
         run.fail(code_of(exchange.broken), exchange.broken.strerror or type(exchange.broken).__name__)
     causes = _causes(error)
-    if isinstance(error, aiohttp.ClientResponseError):  # the parser's word for an answer that is none
+    if isinstance(error, HttpProcessingError):  # the parser's word for an answer that is none
         large = any(isinstance(cause, LineTooLong) for cause in causes) or "Too many headers" in error.message
         run.fail("too_large" if large else "protocol_error", error.message.partition("\n")[0])
     if isinstance(error, aiohttp.ClientPayloadError) and not any("Not enough data" in str(cause) for cause in causes):

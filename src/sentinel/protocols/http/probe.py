@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sentinel.domain.target import Target
 from sentinel.protocols.http.body import as_utf8, read_body
-from sentinel.protocols.http.connector import client
 from sentinel.protocols.http.cookies import Jar
 from sentinel.protocols.http.expect import expect_body, expect_headers, expect_json, expect_status
 from sentinel.protocols.http.following import Last, Request, follow, url_of
@@ -56,5 +55,4 @@ PROTOCOL = Protocol(
         Value("json_value", "", "Number found at a JSON path that has a name to record it under.", items=True),
         Value("step_seconds", "s", "Duration of each step of a scenario.", items=True),
     ),
-    service=client,
 )

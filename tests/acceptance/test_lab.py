@@ -49,6 +49,8 @@ SHOWN = [
 ]
 
 MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal", "picture-snow", "gb28181-cameras-off"}
+MEASURED |= {"unregistered", "packet-loss", "camera-unplugged", "microphone-unplugged"}  # tests/unit/lab/test_codec.py
+MEASURED |= {"mcu-not-full", "mcu-partly-connected"}
 ELSEWHERE = {"gb28181-unregistered"}  # tests/unit/lab/test_gb28181.py: an order from here would block the registrar
 """Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py and test_gb28181.py."""
 

@@ -65,7 +65,11 @@ PEERS = {
         Peer("ffmpeg", "ffmpeg", ("ffmpeg",)),
         Peer("ffprobe", "ffprobe", ("ffmpeg",)),
         Peer("fping", "fping", ("fping",)),
-        Peer("gst-launch", "gst-launch-1.0", ("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-libav")),
+        Peer(
+            "gst-launch",
+            "gst-launch-1.0",
+            ("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-libav"),
+        ),
         Peer(
             "gst_rtsp",
             SYSTEM_PYTHON,
@@ -88,10 +92,12 @@ PEERS = {
             ("kamailio", "kamailio-tls-modules"),
             proof=("sh", "-c", "command -v kamailio && ls /usr/lib/*/kamailio/modules/tls.so"),
         ),
+        Peer("knotd", "knotd", ("knot",)),
         Peer("memcached", "memcached", ("memcached",)),
         Peer("nft", "nft", ("nftables",)),
         Peer("nsenter", "nsenter", ("util-linux",)),
         Peer("nginx", "nginx", ("nginx-light",)),
+        Peer("openssl", "openssl", ("openssl",)),
         Peer("prometheus", "prometheus", ("prometheus",)),
         Peer("promtool", "promtool", ("prometheus",)),
         Peer("sipp", "sipp", ("sip-tester",)),
@@ -106,9 +112,11 @@ PEERS = {
         Peer("snmpwalk", "snmpwalk", ("snmp",)),
         Peer("sshd", "sshd", ("openssh-server",)),
         Peer("strace", "strace", ("strace",)),
+        Peer("stunnel", "stunnel4", ("stunnel4",)),
         Peer("systemd-analyze", "systemd-analyze", ("systemd",)),
         Peer("unshare", "unshare", ("util-linux", "mount")),
         Peer("tshark", "tshark", ("tshark",)),
+        Peer("unbound", "unbound", ("unbound",)),
     )
 }
 

@@ -44,9 +44,10 @@ def test_the_daemon_has_least_privilege() -> None:
     assert exposure(UNIT) <= EXPOSURE
 
 
-def test_so_it_has_where_raw_sockets_are_allowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["raw-ping.conf", "low-ports.conf"])
+def test_so_it_has_with_a_drop_in(tmp_path: Path, name: str) -> None:
     merged = tmp_path / "sentinel.service"
-    drop_in = UNIT.with_name("sentinel.service.d") / "raw-ping.conf"
+    drop_in = UNIT.with_name("sentinel.service.d") / name
     lines = [line for line in drop_in.read_text().splitlines() if "=" in line and not line.startswith("#")]
     text = UNIT.read_text()
     for line in lines:

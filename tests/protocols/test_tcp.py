@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -23,17 +23,27 @@ GET = "GET / HTTP/1.0\r\n\r\n"
 @asynccontextmanager
 async def peer(talk: Talk) -> AsyncIterator[int]:
     """A server that talks as told; its port."""
+    talking: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
         try:
             await talk(reader, writer)
         except OSError:
             pass  # the probe had heard enough
         finally:
             writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            talking.discard(task)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        for task in talking:  # a probe is done sooner than whoever answers it
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
 
 
 def cause(failure: Failure | None) -> tuple[str, str] | None:

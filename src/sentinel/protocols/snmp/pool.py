@@ -1,4 +1,4 @@
-"""The sessions that the daemon keeps: two descriptors each, so never more than so many."""
+"""The sessions that the daemon keeps: at most two descriptors each, so never more than so many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sentinel.protocols.snmp.codec import Tube
 from sentinel.protocols.snmp.credentials import Credentials, master_key
 from sentinel.protocols.snmp.session import Session
 
-MOST_SESSIONS = 1024
+MOST_SESSIONS = 4096
+"""With more agents than that, each poll opens a session of its own: it costs twice as much."""
 _DESCRIPTORS = 2
 
 _Key = tuple[str, int, str]

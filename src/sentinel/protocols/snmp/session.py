@@ -38,7 +38,9 @@ class Patience:
 
 
 class Session:
-    """One UDP socket, connected to one agent, and its codec: two descriptors; one request at a time.
+    """One UDP socket, connected to one agent, and its codec; one request at a time.
+
+    Two descriptors; one where v2c is never asked for a table, which needs no codec.
 
     Connected, so that an ICMP "port unreachable" arrives and datagrams from elsewhere do not.  ``fit`` turns false
     where the session must not be used again.
@@ -63,7 +65,7 @@ class Session:
         try:
             self._socket.setblocking(False)
             self._socket.connect((address, port))
-            self._codec = Codec(credentials, tube)
+            self._made: Codec | None = Codec(credentials, tube) if credentials.version == "v3" else None
         except OSError:
             self._socket.close()
             raise
@@ -73,7 +75,13 @@ class Session:
         self.fit = False
         self._disarm()
         self._socket.close()
-        del self._codec
+        self._made = None
+
+    @property
+    def _codec(self) -> Codec:
+        if self._made is None:
+            self._made = Codec(self._credentials, self._tube)
+        return self._made
 
     @property
     def needs_login(self) -> bool:
@@ -117,7 +125,7 @@ class Session:
                 await self._prove_privacy(patience)
 
     def _forget(self) -> None:
-        self._codec = Codec(self._credentials, self._tube)
+        self._made = Codec(self._credentials, self._tube)
         self._key, self._heard = None, 0.0
 
     async def _prove_privacy(self, patience: Patience) -> None:

@@ -80,6 +80,8 @@ async def _measure(checks: list[Check], rounds: int, *, swept: bool, profile: cP
         targets={check.target.id: check.target for check in checks},
         checks={check.id: check for check in checks},
         rules=(rule,),
+        baselines={},
+        learned={},
         fingerprints=prints,
     )
     protocol = replace(Protocol("idle", NoOptions, probe), sweep=sweep if swept else None)

@@ -28,6 +28,7 @@ import uvloop
 from bench.peers import accepts, cpu_seconds, finish, free_port, locate, options, running
 from sentinel.app.clock import SystemClock
 from sentinel.config.configuration import Limits
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.rule import Down, Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
@@ -76,6 +77,8 @@ class Plan:
     def __init__(self, checks: Sequence[Check]) -> None:
         self.checks = {check.id: check for check in checks}
         self.targets = {check.target.id: check.target for check in checks}
+        self.baselines: dict[str, CheckBaseline] = {}
+        self.learned: dict[str, frozenset[str]] = {}
         self.fingerprints = dict.fromkeys(self.checks, "")
 
 

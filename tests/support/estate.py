@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from typing import Any
 
 from sentinel.config.configuration import Limits
 from sentinel.domain.availability import Change, Tally, tally
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Event, Message, Notice
 from sentinel.domain.observation import Observation
@@ -52,6 +53,7 @@ class MemoryStore:
     failing: bool = False
     commits: list[Commit] = field(default_factory=list)
     rolls: int = 0
+    sampled: list[tuple[str, float, dict[str, float]]] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def commit(self, commit: Commit) -> asyncio.Future[None]:
@@ -66,6 +68,9 @@ class MemoryStore:
 
     def roll(self, *_result: object) -> None:
         self.rolls += 1
+
+    def sample(self, check: str, at: float, values: Mapping[str, float]) -> None:
+        self.sampled.append((check, at, dict(values)))
 
     def restored(self, alive_at: float) -> Restored:
         """What a daemon that starts now would find."""
@@ -118,6 +123,8 @@ class Estate:
         self.checks = {one.id: one for one in checks}
         self.targets = {one.target.id: one.target for one in checks}
         self.rules = tuple(rules)
+        self.baselines: dict[str, CheckBaseline] = {}
+        self.learned: dict[str, frozenset[str]] = {}
         self.broken: set[str] = set()
         self.blind: set[str] = set()
         self.told: list[tuple[float, Event, str, str]] = []
@@ -129,7 +136,14 @@ class Estate:
 
     def plan(self) -> Any:
         prints = {name: repr(one) for name, one in self.checks.items()} | {one.id: repr(one) for one in self.rules}
-        return SimpleNamespace(targets=self.targets, checks=self.checks, rules=self.rules, fingerprints=prints)
+        return SimpleNamespace(
+            targets=self.targets,
+            checks=self.checks,
+            rules=self.rules,
+            baselines=self.baselines,
+            learned=self.learned,
+            fingerprints=prints,
+        )
 
     def answers(self, name: str) -> bool:
         """Whether packets come back from the target: it works and so does some way to it."""

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from sentinel.config.problems import Problem
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.conference import Conference
 from sentinel.domain.rule import Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
@@ -97,8 +98,8 @@ class Retention:
     """For how many seconds figures are kept: those of five minutes and those of an hour.  Transitions stay.
 
     ``evidence`` is the same for what incidents were opened on; of it there are at most ``evidence_pieces`` pieces of
-    ``evidence_size`` bytes together, the oldest go first.  ``values`` is the same for what was measured by the hour, for
-    baselines to be learned from; of it there are at most ``values_rows`` rows (one an hour, check and value), and
+    ``evidence_size`` bytes together, the oldest go first.  ``values`` is the same for what was measured by the hour,
+    for baselines to be learned from; of it there are at most ``values_rows`` rows (one an hour, check and value), and
     what comes until the next housekeeping, 5 minutes at most.
     """
 
@@ -108,7 +109,7 @@ class Retention:
     evidence_size: int = 256 * 1_048_576
     evidence_pieces: int = 5_000
     values: float = 28 * 86_400.0
-    values_rows: int = 500_000
+    values_rows: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,10 @@ class DaemonSettings:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything, consistent in itself; ``warnings`` are what works but was hardly meant."""
+    """Everything, consistent in itself; ``warnings`` are what works but was hardly meant.
+
+    By check id: ``baselines`` are what is usual of it, ``learned`` the values that are kept by the hour.
+    """
 
     targets: Mapping[str, Target]
     checks: Mapping[str, Check]
@@ -151,3 +155,5 @@ class Configuration:
     daemon: DaemonSettings
     fingerprints: Mapping[str, str]
     warnings: tuple[Problem, ...] = ()
+    baselines: Mapping[str, CheckBaseline] = field(default_factory=dict)
+    learned: Mapping[str, frozenset[str]] = field(default_factory=dict)

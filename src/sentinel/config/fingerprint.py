@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from sentinel.domain.rule import Rule
+from sentinel.domain.baseline import CheckBaseline
+from sentinel.domain.rule import Rule, Threshold
 from sentinel.domain.target import Check
+
+NO_BASELINES: Final[Mapping[str, CheckBaseline]] = {}
 
 
 def of_check(check: Check, *, options: str) -> str:
@@ -32,12 +35,24 @@ def of_options(options: BaseModel) -> str:
     return _hash(_dumped(options))
 
 
-def of_rule(rule: Rule) -> str:
-    """Of a rule with its predicate's kind."""
-    return _hash({"predicate": type(rule.predicate).__name__, **asdict(rule)})
+def of_rule(rule: Rule, baselines: Mapping[str, CheckBaseline] = NO_BASELINES) -> str:
+    """Of a rule with its predicate's kind, and with what it compares."""
+    fields = {"predicate": type(rule.predicate).__name__, **asdict(rule)}
+    if isinstance(rule.predicate, Threshold) and rule.predicate.deviates is not None:
+        name = rule.predicate.value
+        fields["baselines"] = sorted(
+            (check, value, hour, usual.centre, usual.spread)
+            for check, baseline in baselines.items()
+            for value, day in baseline.items()
+            if value.partition(":")[0] == name
+            for hour, usual in day.items()
+        )
+    return _hash(fields)
 
 
-def fingerprints(checks: Iterable[Check], rules: Iterable[Rule]) -> Mapping[str, str]:
+def fingerprints(
+    checks: Iterable[Check], rules: Iterable[Rule], baselines: Mapping[str, CheckBaseline] = NO_BASELINES
+) -> Mapping[str, str]:
     """By the id of a check (``hall-01.ping``) or a rule (an id without a dot)."""
     shared: dict[int, str] = {}
     found: dict[str, str] = {}
@@ -45,7 +60,7 @@ def fingerprints(checks: Iterable[Check], rules: Iterable[Rule]) -> Mapping[str,
         if id(check.options) not in shared:
             shared[id(check.options)] = of_options(check.options)
         found[check.id] = of_check(check, options=shared[id(check.options)])
-    return found | {rule.id: of_rule(rule) for rule in rules}
+    return found | {rule.id: of_rule(rule, baselines) for rule in rules}
 
 
 def _dumped(model: BaseModel) -> list[Any]:

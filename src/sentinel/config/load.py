@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sentinel.catalog import Catalog, discover
 from sentinel.config.alerting import read_alerting
+from sentinel.config.baselines import learned, read_baselines
 from sentinel.config.conferences import read_conferences
 from sentinel.config.configuration import Configuration
 from sentinel.config.document import Node, Unreadable, read
@@ -20,7 +21,7 @@ from sentinel.config.sla import read_rules
 from sentinel.config.starter import starter
 
 REQUIRED = ("inventory", "sla", "alerting", "sentinel")
-OPTIONAL = ("conferences",)
+OPTIONAL = ("conferences", "baselines")
 
 
 def probes_of(config: Path) -> Path:
@@ -74,6 +75,7 @@ def load(
     conferences = (
         read_conferences(sources.named["conferences"], fleet, problems) if "conferences" in sources.named else ()
     )
+    baselines = read_baselines(sources.named["baselines"], fleet, problems) if "baselines" in sources.named else {}
     if fleet is not None and "sentinel" in sources.named:
         look_up_limits(sources.named["sentinel"], fleet.zones, catalog.protocols, problems)
     if problems.errors or settings is None or fleet is None:
@@ -90,8 +92,10 @@ def load(
         channels=channels,
         routes=routes,
         daemon=settings,
-        fingerprints=fingerprints(fleet.checks.values(), rules),
+        fingerprints=fingerprints(fleet.checks.values(), rules, baselines),
         warnings=tuple(problems.warnings),
+        baselines=baselines,
+        learned=learned(fleet, rules),
     )
 
 

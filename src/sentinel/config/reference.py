@@ -14,8 +14,9 @@ _PREFACE: Final = """\
 
 <!-- Generated from the models by `sentinel schema --reference`; a test compares it. Edit the models instead. -->
 
-The daemon reads a directory with `inventory.yaml`, `sla.yaml`, `alerting.yaml`, `sentinel.yaml` and, where there are
-planned conferences, `conferences.yaml`, and a directory of probes (`probes/*.yaml`), by default beside it.
+The daemon reads a directory with `inventory.yaml`, `sla.yaml`, `alerting.yaml`, `sentinel.yaml`, where there are
+planned conferences `conferences.yaml`, where baselines were learned `baselines.yaml`, and a directory of probes
+(`probes/*.yaml`), by default beside it.
 `sentinel check` reads them as the daemon does and says every mistake as `file:line:column: message`.
 `sentinel init DIR` writes a set to start from.
 
@@ -50,6 +51,9 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "alerting": "Through which channels, and who is told of what.",
     "sentinel": "The daemon itself.",
     "conferences": "Which conferences are planned, so that their incidents can be counted. The file may be missing.",
+    "baselines": (
+        "What is usual at each hour of the day, as `sentinel baseline learn` writes it. The file may be missing."
+    ),
     "probes": "A probe is a name for a protocol with its options.",
 }
 

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from sentinel.catalog import Catalog
 from sentinel.config.alerting import AlertingFile
+from sentinel.config.baselines import BaselinesFile
 from sentinel.config.conferences import ConferencesFile
 from sentinel.config.inventory import InventoryFile
 from sentinel.config.probes import ProbesFile
@@ -28,6 +29,7 @@ FILES: Final[Mapping[str, type[BaseModel]]] = {
     "alerting": AlertingFile,
     "sentinel": SentinelFile,
     "conferences": ConferencesFile,
+    "baselines": BaselinesFile,
     "probes": ProbesFile,
 }
 """The model of each file by its name without ``.yaml``; ``probes`` stands for every file in ``probes/``."""

@@ -81,7 +81,7 @@ class RetentionEntry(Section):
         description="What was measured by the hour, for `sentinel baseline learn`.",
     )
     values_rows: int = Field(
-        default=500_000,
+        default=1_000_000,
         ge=1_000,
         le=10_000_000,
         description="The same in rows of about 100 bytes, one an hour, check and value; the oldest hour goes first.",

@@ -84,6 +84,20 @@ class ThresholdEntry(Section):
     value: str = Field(description="A value of the protocol, `took` (the whole probe) or `stage:<name>`.")
     above: Quantity | None = Field(default=None, description="Broken where the value is above this.")
     below: Quantity | None = Field(default=None, description="Broken where the value is below this.")
+    deviates: float | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description=(
+            "Broken where the value is more than so many spreads, up or down, from what baselines.yaml has as usual at "
+            "that hour. `clear` and `severity_at` are then spreads as well. Without a baseline nothing is said."
+        ),
+    )
+    floor: Quantity | None = Field(
+        default=None,
+        gt=0,
+        description="With `deviates`: a smaller spread counts as this, so that what hardly ever changes may.",
+    )
     clear: Quantity | None = Field(default=None, description="Over only when back beyond this. Default: the limit.")
     failures: int = Field(default=1, ge=1, le=100, description="How many of the last results are beyond it.")
     of: int = Field(default=1, ge=1, le=100, description="Out of how many.")
@@ -91,14 +105,17 @@ class ThresholdEntry(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> ThresholdEntry:
-        if (self.above is None) == (self.below is None):
-            raise ValueError("exactly one of `above` and `below` is needed")
+        limits = [limit for limit in (self.above, self.below, self.deviates) if limit is not None]
+        if len(limits) != 1:
+            raise ValueError("exactly one of `above`, `below` and `deviates` is needed")
+        if (self.floor is None) != (self.deviates is None):
+            raise ValueError("`deviates` needs a `floor`, and nothing else has one")
         _m_of_n(self.failures, self.of)
-        sign = 1.0 if self.above is not None else -1.0
-        first = self.above if self.above is not None else self.below
-        if first is not None and self.clear is not None and sign * self.clear > sign * first:
+        sign = -1.0 if self.below is not None else 1.0
+        first = limits[0]
+        if self.clear is not None and sign * self.clear > sign * first:
             raise ValueError("`clear` lies on the broken side of the limit")
-        if first is not None and any(sign * entry.limit < sign * first for entry in self.severity_at):
+        if any(sign * entry.limit < sign * first for entry in self.severity_at):
             raise ValueError("a limit of `severity_at` lies on the good side of the first limit")
         return self
 
@@ -183,8 +200,8 @@ class RuleEntry(Section):
             return Down(self.down.failures, self.down.of, self.down.recover)
         if self.threshold is not None:
             limits = tuple((entry.limit, entry.severity) for entry in self.threshold.severity_at)
-            fields = self.threshold.model_dump(exclude={"severity_at"})
-            return Threshold(**fields, severity_at=limits)
+            fields = self.threshold.model_dump(exclude={"severity_at", "floor"})
+            return Threshold(**fields, floor=self.threshold.floor or 0.0, severity_at=limits)
         if self.retrieval is not None:
             warnings = tuple((entry.at, entry.severity) for entry in self.retrieval.warnings)
             return RetrievalLimit(self.retrieval.limit, warnings)
@@ -257,7 +274,11 @@ def _judge(rule: Rule, node: Node, fleet: Fleet, problems: Problems) -> None:
         problems.warning(place.position if place else node.position, f"the rule `{rule.id}` selects no check")
         return
     if isinstance(rule.predicate, Threshold):
-        _measured(rule.predicate.value, selected, node.at("threshold", "value").position, fleet, problems)
+        written = node.at("threshold", "value").position
+        if rule.predicate.deviates is not None and rule.predicate.value.partition(":")[0] in ("took", "stage"):
+            problems.error(written, "a baseline is learned of what a probe measures, not of how long it took")
+            return
+        _measured(rule.predicate.value, selected, written, fleet, problems)
     if isinstance(rule.predicate, RetrievalLimit) and not any(
         fleet.probes[check.probe].protocol.retrieves_picture for check in selected
     ):

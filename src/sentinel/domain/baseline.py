@@ -68,6 +68,17 @@ def covers(baseline: CheckBaseline, value: str) -> bool:
     return value in baseline or any(key.partition(":")[0] == value for key in baseline)
 
 
+def by_hour(measured: Mapping[str, Mapping[int, Moments]]) -> CheckBaseline:
+    """What is usual of a check, from the moments of each value by the beginning of its hour (UTC epoch seconds)."""
+    found: dict[str, Day] = {}
+    for value, hours in measured.items():
+        days: dict[int, list[Moments]] = {}
+        for at, moments in hours.items():
+            days.setdefault(hour_of(at), []).append(moments)
+        found[value] = {hour: usual(days[hour]) for hour in sorted(days)}
+    return found
+
+
 def usual(days: Sequence[Moments]) -> Usual:
     """What is usual at an hour, from that hour of some days (at least one).
 

@@ -12,9 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import structlog
 
+from sentinel.domain.baseline import NOTHING_USUAL
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import CLEAR, Incident, Level, State, Subject, Telling, Verdict
@@ -36,6 +38,8 @@ from sentinel.engine.uplinks import Uplinks
 from sentinel.engine.watch import Watch, unseen
 
 log = structlog.get_logger(__name__)
+
+NONE: Final = frozenset[str]()
 
 ESTATE = "estate"
 """The subject of rules about everything at once."""
@@ -132,7 +136,8 @@ class Pipeline:
 
     def _watch(self, check: Check, before: Watch | None, draft: Draft) -> Watch:
         rules = [rule for rule in self._plan.rules if rule.selector.matches(check)]
-        watch = Watch.of(check, rules)
+        plan = self._plan
+        watch = Watch.of(check, rules, plan.baselines.get(check.id, NOTHING_USUAL), plan.learned.get(check.id, NONE))
         if before is not None:
             same = self._fingerprints.get(check.id) == self._plan.fingerprints.get(check.id)
             watch.take_over(before, keep_memory=same)
@@ -184,11 +189,12 @@ class Pipeline:
         if observation.started_at < watch.fresh_after:
             self._hasten(watch.check.id)  # it began before its parent was back: look again before judging
             return
-        if watch.calm and observation.failure is None and not (self.cases.holding and watch.is_reachability):
-            return
-        draft = Draft()
-        self._judge(watch, observation, draft)
-        self._finish(draft)
+        if not (watch.calm and observation.failure is None and not (self.cases.holding and watch.is_reachability)):
+            draft = Draft()
+            self._judge(watch, observation, draft)
+            self._finish(draft)
+        if watch.learned and (values := watch.lesson(observation)):
+            self._store.sample(observation.check, observation.started_at, values)
 
     def settle(self, subject: Subject, verdict: Verdict) -> None:
         """Take in a verdict about something that is no check: the estate, a period."""
@@ -253,7 +259,7 @@ class Pipeline:
         verdicts = [
             (rule, verdict)
             for rule, window in watch.judged
-            if (verdict := judge(rule, window, observation)) is not None
+            if (verdict := judge(rule, window, observation, watch.baseline)) is not None
         ]
         if (status := watch.move(observation)) is not None:
             draft.statuses.append(status)

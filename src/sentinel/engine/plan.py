@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.rule import Rule
 from sentinel.domain.target import Check, Target
 
@@ -36,6 +37,16 @@ class Plan(Protocol):
         ...
 
     @property
+    def baselines(self) -> Mapping[str, CheckBaseline]:
+        """What is usual, by check id; a check that nothing was learned of is not there."""
+        ...
+
+    @property
+    def learned(self) -> Mapping[str, frozenset[str]]:
+        """The values that are kept by the hour, by check id; a check that none is kept of is not there."""
+        ...
+
+    @property
     def fingerprints(self) -> Mapping[str, str]:
         """A check's or rule's short hash by id: equal means unchanged."""
         ...
@@ -45,6 +56,8 @@ class _Nothing:
     targets: Mapping[str, Target] = MappingProxyType({})
     checks: Mapping[str, Check] = MappingProxyType({})
     rules: tuple[Rule, ...] = ()
+    baselines: Mapping[str, CheckBaseline] = MappingProxyType({})
+    learned: Mapping[str, frozenset[str]] = MappingProxyType({})
     fingerprints: Mapping[str, str] = MappingProxyType({})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sentinel.domain.baseline import Moments
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident, Transition
 from sentinel.domain.notice import Message, Notice, NoticeStatus
@@ -241,8 +241,8 @@ class Store(Protocol):
         """Roll-ups of one check from ``since`` on, of 300 or 3600 seconds."""
         ...
 
-    async def hourly_values(self, check: str, since: float, until: float) -> Mapping[str, Mapping[int, Moments]]:
-        """What was sampled of a check in the hours that start in [since, until): by value, by the hour's start."""
+    async def usual(self, check: str, since: float, until: float) -> CheckBaseline:
+        """What is usual of a check, learned from what was sampled in the hours that start in [since, until)."""
         ...
 
 

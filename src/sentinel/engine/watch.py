@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from sentinel.domain.baseline import NOTHING_USUAL, CheckBaseline, covers
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Subject
 from sentinel.domain.judge import Window
@@ -24,6 +25,7 @@ class Watch:
     ``marked_at`` is that state's beginning (UTC epoch seconds).
     ``fresh_after``: results of probes that started earlier (UTC epoch seconds) are shown and not judged; ``anew``:
     none that started later was judged yet.
+    ``baseline`` is what is usual of the check, ``learned`` the values of it that are kept by the hour.
     ``answered_at`` is the start of the last probe that was answered (UTC epoch seconds), ``seen`` when the last
     result came (monotonic seconds).
     """
@@ -41,16 +43,24 @@ class Watch:
     anew: bool = False
     episode: Retrieval | None = None
     calm: bool = False
+    baseline: CheckBaseline = field(default_factory=dict)
+    learned: frozenset[str] = frozenset()
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, check: Check, rules: Iterable[Rule]) -> Watch:
-        """Watch a check under the rules that apply to it."""
-        rules = tuple(rules)
+    def of(
+        cls,
+        check: Check,
+        rules: Iterable[Rule],
+        baseline: CheckBaseline = NOTHING_USUAL,
+        learned: frozenset[str] = frozenset(),
+    ) -> Watch:
+        """Watch a check under the rules that apply to it; one that compares has to know what is usual."""
+        rules = tuple(rule for rule in rules if comparable(rule, baseline))
         judged = tuple((rule, Window()) for rule in rules if isinstance(rule.predicate, Down | Threshold))
         retrieval = next((rule for rule in rules if isinstance(rule.predicate, RetrievalLimit)), None)
         view = CheckView(check, state="pending" if check.vantage is not None else "unobserved")
-        return cls(check, view, judged, retrieval, rules)
+        return cls(check, view, judged, retrieval, rules, baseline=baseline, learned=learned)
 
     def take_over(self, before: Watch, *, keep_memory: bool) -> None:
         """Go on where the watch of an older configuration was.
@@ -116,6 +126,14 @@ class Watch:
             view.failures[observation.failure.stage, observation.failure.code] += 1
         self.seen = seen
 
+    def lesson(self, observation: Observation) -> Mapping[str, float]:
+        """Of a result that was judged, what a baseline may be learned from: nothing while anything is wrong."""
+        if observation.failure is not None or observation.passive or self.episode is not None:
+            return {}
+        if any(window.bits or window.firing for _, window in self.judged):
+            return {}
+        return {key: value for key, value in observation.values.items() if key.partition(":")[0] in self.learned}
+
     def move(self, observation: Observation) -> Status | None:
         """Advance the state; the status to write where the confirmed state changed."""
         state, since = self._state(observation)
@@ -177,6 +195,12 @@ class Watch:
         return self.retrieval_rule is None and all(
             isinstance(rule.predicate, Down) and window.quiet for rule, window in self.judged
         )
+
+
+def comparable(rule: Rule, baseline: CheckBaseline) -> bool:
+    """Whether a rule can say anything of a check with this baseline."""
+    predicate = rule.predicate
+    return not isinstance(predicate, Threshold) or predicate.deviates is None or covers(baseline, predicate.value)
 
 
 def _subject(rule: Rule, check: Check) -> Subject:

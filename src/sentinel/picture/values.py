@@ -11,15 +11,27 @@ PICTURE_VALUES: Final = (
     Value("picture_height_pixels", "px", "Height of the decoded picture."),
     Value("picture_size_ratio", "1", "Pixels of the picture to those of the expected size."),
     Value("unexpected_codec", "", "1 where the stream has another codec than is expected, 0 where it has that one."),
-    Value("picture_luma_mean_ratio", "1", "Mean brightness, 0 for black to 1 for white."),
-    Value("picture_luma_peak_ratio", "1", "Brightness that 0.5 % of the picture reach or exceed."),
-    Value("picture_bright_ratio", "1", "Share of the picture that is next to white."),
-    Value("picture_uniform_ratio", "1", "Share of the picture that has one colour without any grain."),
-    Value("picture_sharpness_ratio", "1", "Steepness of the steepest edges to their height; small where blurred."),
-    Value("picture_noise_ratio", "1", "Standard deviation of the grain of single pixels, to white."),
-    Value("picture_cast_ratio", "1", "Colour of what is nearest to grey, to its light; 0.5 where a colour is lost."),
-    Value("picture_covered_ratio", "1", "Share of the picture that is one featureless area."),
-    Value("picture_stripes_ratio", "1", "Share of the picture's contrast that is the same along whole lines."),
+    Value("picture_luma_mean_ratio", "1", "Mean brightness, 0 for black to 1 for white.", daily=True),
+    Value("picture_luma_peak_ratio", "1", "Brightness that 0.5 % of the picture reach or exceed.", daily=True),
+    Value("picture_bright_ratio", "1", "Share of the picture that is next to white.", daily=True),
+    Value("picture_uniform_ratio", "1", "Share of the picture that has one colour without any grain.", daily=True),
+    Value(
+        "picture_sharpness_ratio",
+        "1",
+        "Steepness of the steepest edges to their height; small where blurred.",
+        daily=True,
+    ),
+    Value("picture_noise_ratio", "1", "Standard deviation of the grain of single pixels, to white.", daily=True),
+    Value(
+        "picture_cast_ratio",
+        "1",
+        "Colour of what is nearest to grey, to its light; 0.5 where a colour is lost.",
+        daily=True,
+    ),
+    Value("picture_covered_ratio", "1", "Share of the picture that is one featureless area.", daily=True),
+    Value(
+        "picture_stripes_ratio", "1", "Share of the picture's contrast that is the same along whole lines.", daily=True
+    ),
     Value("picture_still_seconds", "s", "Time for which nothing has changed, not even the grain; 0 where it has."),
 )
 """Of every protocol that fetches a picture, by ``examine``."""

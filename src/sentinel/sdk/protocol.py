@@ -58,12 +58,15 @@ class Value:
 
     ``name`` is snake_case and ends in its unit where it has one (``_seconds``, ``_bytes``, ``_ratio``, ``_celsius``).
     ``items``: the value exists once for each item, with keys ``name:item`` and a metric label ``item``.
+    ``daily``: what is usual of it depends on the hour of the day, so that a baseline is worth learning: the daemon
+    keeps what was measured by the hour.  Of other values it does so where a rule compares them with a baseline.
     """
 
     name: str
     unit: str
     description: str
     items: bool = False
+    daily: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 import apsw
 
 from sentinel.config.configuration import Retention
-from sentinel.domain.baseline import Moments
+from sentinel.domain.baseline import CheckBaseline, Moments, by_hour
 from sentinel.storage import rows
 
 HOUR: Final = 3600
@@ -115,6 +115,11 @@ def read(connection: apsw.Connection, check: str, since: float, until: float) ->
     for value, at, count, mean, squares in connection.execute(_READ, period):
         found.setdefault(value, {})[at] = Moments(count, mean, squares)
     return found
+
+
+def usual(connection: apsw.Connection, check: str, since: float, until: float) -> CheckBaseline:
+    """What is usual of a check, learned from the hours that start in [since, until)."""
+    return by_hour(read(connection, check, since, until))
 
 
 def prune_once(connection: apsw.Connection, now: float, retention: Retention) -> int:

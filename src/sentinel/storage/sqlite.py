@@ -20,7 +20,7 @@ import apsw
 import structlog
 
 from sentinel.config.configuration import Retention
-from sentinel.domain.baseline import Moments
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident
 from sentinel.domain.notice import Message, Notice, NoticeStatus
@@ -261,9 +261,9 @@ class SqliteStore:
         """
         return await self._read(rollups.read, check, since, width)
 
-    async def hourly_values(self, check: str, since: float, until: float) -> Mapping[str, Mapping[int, Moments]]:
-        """What was measured in the hours that start in [since, until): by value, by the hour's beginning."""
-        return await self._read(hourly.read, check, since, until)
+    async def usual(self, check: str, since: float, until: float) -> CheckBaseline:
+        """What is usual of a check, learned from the hours that start in [since, until)."""
+        return await self._read(hourly.usual, check, since, until)
 
     async def _read(self, query: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

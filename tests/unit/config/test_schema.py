@@ -100,7 +100,7 @@ def test_the_reference_has_every_key(catalog: Catalog) -> None:
 
 def test_only_what_changed_is_written(tmp_path: Path, catalog: Catalog) -> None:
     directory = tmp_path / "schema"
-    assert len(write(catalog, directory)) == 6
+    assert len(write(catalog, directory)) == 7
     assert write(catalog, directory) == []
     (directory / "sla.json").write_text("{}", encoding="utf-8")
     assert write(catalog, directory) == [directory / "sla.json"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.config.configuration import Retention
-from sentinel.domain.baseline import Moments
+from sentinel.domain.baseline import Moments, Usual, hour_of
 from sentinel.storage import hourly, opening, retention, schema
 from sentinel.storage.hourly import Samples, together
 from sentinel.storage.sqlite import open_store
@@ -133,7 +133,8 @@ async def test_it_is_there_after_a_restart(path: Path, clock: HandClock) -> None
     async with open_store(path, clock) as store:
         store.sample("a.video", NOON + 7, {"v": 3.0})
     async with open_store(path, clock) as store:
-        assert await store.hourly_values("a.video", NOON, NOON + 1) == {"v": {int(NOON): Moments(3, 2.0, 2.0)}}
+        found = await store.usual("a.video", NOON, NOON + 1)
+    assert found == {"v": {hour_of(NOON): Usual(2.0, math.sqrt(2 / 3), samples=3, days=1)}}
 
 
 async def test_a_database_of_the_former_version_is_taken_over(
@@ -150,7 +151,7 @@ async def test_a_database_of_the_former_version_is_taken_over(
         store.sample("a.video", NOON, {"v": 1.0})
     async with open_store(path, clock) as store:
         assert [one.id for one in await store.incidents()] == ["i1"]
-        assert set(await store.hourly_values("a.video", NOON, NOON + 1)) == {"v"}
+        assert set(await store.usual("a.video", NOON, NOON + 1)) == {"v"}
 
 
 async def test_it_is_saved_from_a_broken_database(path: Path, clock: HandClock) -> None:

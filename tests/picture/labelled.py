@@ -1,6 +1,7 @@
 """The labelled set: encoded pictures at full size with what is wrong with them, and how the shipped rules see them."""
 
 import subprocess
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -55,50 +56,58 @@ class Sample:
     faults: frozenset[str] = field(default_factory=frozenset)
 
 
-def samples(*, seed: int = 20, bases: Iterable[str] = scenes.BASES, clips: int = 6) -> Iterator[Sample]:
+def samples(*, seed: int, bases: Iterable[str] = scenes.BASES, clips: int = 8) -> Iterator[Sample]:
     """All of them, made one after another: real pictures with faults and without, test patterns, and clips."""
-    random = np.random.default_rng(seed)
     for name in bases:
-        base = scenes.base(name)
         for fault, spoil in scenes.FAULTS.items():
             if (name, fault) not in UNTRUE:
-                yield _one(f"{fault} {name}", fault, spoil(base, random), random)
+                yield _one(seed, name, fault, fault, spoil)
         for light, show in scenes.HEALTHY.items():
-            yield _one(f"{light} {name}", None, show(base, random), random)
-    yield from _patterns()
-    yield from _clips(clips, random)
+            yield _one(seed, name, light, None, show)
+    yield from _patterns(seed)
+    yield from _clips(clips, seed)
+
+
+def _random(seed: int, *words: str) -> np.random.Generator:
+    """Each sample has its own: it stays as it is whatever others there are."""
+    return np.random.default_rng([seed, zlib.crc32(" ".join(words).encode())])
 
 
 UNTRUE = {
-    ("hubble_deep_field", "bright"),  # it stays a dark sky
-    ("hubble_deep_field", "cast"),
     ("hubble_deep_field", "blur"),  # stars are points: there are no edges in the sky to be steep
 }
 """What cannot be done to a picture."""
 
 
-def _one(name: str, fault: str | None, picture: Picture, random: np.random.Generator) -> Sample:
+def _one(seed: int, name: str, what: str, fault: str | None, make: scenes.Fault) -> Sample:
+    random = _random(seed, name, what)
+    picture = make(scenes.view(name, random), random)
     if fault != "uniform":
         picture = scenes.grain(picture, float(random.uniform(0.5, 4.0)), random)
     if random.integers(2):
         scenes.caption(picture, 60, 40, random)
     codec = ("h264", "hevc", "mjpeg")[int(random.choice(3, p=(0.7, 0.1, 0.2)))]
     units = encoded([picture], codec, int(random.integers(22, 33)))
-    return Sample(name, codec, tuple(units), frozenset({fault} if fault else ()))
+    return Sample(f"{what} {name}", codec, tuple(units), frozenset({fault} if fault else ()))
 
 
-def _clips(count: int, random: np.random.Generator) -> Iterator[Sample]:
-    """A camera that hangs, and the same one that looks at a scene where nothing moves."""
-    for number, name in enumerate(("astronaut", "camera", "motorcycle", "rocket", "brick", "coffee")[:count]):
-        scene = (scenes.daylight, scenes.night, scenes.infrared)[number % 3](scenes.base(name), random)
-        held = scenes.grain(scene, 1.5, random)
-        sigma = (0.6, 1.5, 3.0)[number // 2]
+def _clips(count: int, seed: int) -> Iterator[Sample]:
+    """Cameras that hang, and the same ones that look at a scene where nothing moves."""
+    order = _random(seed, "clips").permutation(CLIPS)
+    for number, name in enumerate(order[:count]):
+        random = _random(seed, "clip", name)
+        light = (scenes.daylight, scenes.night, scenes.infrared)[int(random.integers(3))]
+        scene = light(scenes.view(name, random), random)
+        sigma = float(random.uniform(0.6, 4.0))
+        held = scenes.grain(scene, sigma, random)
         by_rate = number % 2 == 1  # some encoders keep the quality, others the bit rate
         frozen = [_with_clock(held, random) for _ in range(STILL_PICTURES)]
         static = [_with_clock(scenes.grain(scene, sigma, random), random) for _ in range(STILL_PICTURES)]
+        quality = int(random.integers(24, 33))
         for fault, pictures in (("frozen", frozen), (None, static)):
-            units = encoded(pictures, "h264", 30, between=4 if by_rate else 0)
-            yield Sample(f"{fault or 'static'} {name}", "h264", tuple(units), frozenset({fault} if fault else ()))
+            units = encoded(pictures, "h264", quality, between=4 if by_rate else 0)
+            what = f"{fault or 'static'} {name} {light.__name__} {sigma:.1f} {'by rate' if by_rate else quality}"
+            yield Sample(what, "h264", tuple(units), frozenset({fault} if fault else ()))
 
 
 def _with_clock(picture: Picture, random: np.random.Generator) -> Picture:
@@ -108,6 +117,9 @@ def _with_clock(picture: Picture, random: np.random.Generator) -> Picture:
     scenes.caption(found, 60, 40, random)
     return found
 
+
+CLIPS = ("astronaut", "camera", "motorcycle", "rocket", "brick", "coffee", "chelsea", "coins", "gravel", "grass")
+"""What they look at."""
 
 PATTERNS = {
     "black": ("dark",),
@@ -121,9 +133,9 @@ PATTERNS = {
 """GStreamer's ``videotestsrc``, and what its pictures are."""
 
 
-def _patterns() -> Iterator[Sample]:
+def _patterns(seed: int) -> Iterator[Sample]:
     for pattern, faults in PATTERNS.items():
-        units = tuple(encoded(gstreamer(pattern, STILL_PICTURES if "frozen" in faults else 1), "h264", 26))
+        units = tuple(encoded(gstreamer(pattern, STILL_PICTURES if "frozen" in faults else 1), "h264", 24 + seed % 9))
         yield Sample(f"videotestsrc {pattern}", "h264", units, frozenset(faults))
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Interpolation
 from scipy import ndimage
 from skimage import data
 
@@ -26,18 +28,35 @@ BASES = (
     "gravel",
     "immunohistochemistry",
     "hubble_deep_field",
+    "coins",
 )
 
 
 @cache
-def base(name: str) -> Picture:
-    """A picture of scikit-image's, mirrored until it fills the frame; a camera's own sharpness, no grain yet."""
+def _whole(name: str) -> Picture:
     pictures: Any = data
     found = pictures.stereo_motorcycle()[0] if name == "motorcycle" else getattr(pictures, name)()
-    picture = np.asarray(found)[..., :3] if found.ndim == 3 else np.stack([found] * 3, axis=-1)
-    rows, columns = picture.shape[:2]
-    fill = ((0, max(0, HEIGHT - rows)), (0, max(0, WIDTH - columns)), (0, 0))
-    return np.pad(picture, fill, "symmetric")[:HEIGHT, :WIDTH].astype(np.uint8)
+    return np.ascontiguousarray(np.asarray(found)[..., :3] if found.ndim == 3 else np.stack([found] * 3, axis=-1))
+
+
+def view(name: str, random: np.random.Generator) -> Picture:
+    """A part of a picture of scikit-image's, as it is or smaller, mirrored until it fills the frame; no grain yet.
+
+    It is never made larger: it has a camera's own sharpness.
+    """
+    picture = _whole(name)
+    ratio = random.uniform(0.7, 1.0)
+    if random.integers(2):
+        rows, columns = (max(2, round(side * ratio)) for side in picture.shape[:2])
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        picture = frame.reformat(columns, rows, interpolation=Interpolation.LANCZOS).to_ndarray()
+    down, right = (_mirrored(length, side, random) for length, side in zip((HEIGHT, WIDTH), picture.shape, strict=False))
+    return np.ascontiguousarray(picture[down][:, right])
+
+
+def _mirrored(length: int, side: int, random: np.random.Generator) -> npt.NDArray[np.intp]:
+    places = (np.arange(length) + random.integers(2 * side)) % (2 * side)
+    return np.where(places >= side, 2 * side - 1 - places, places)
 
 
 @cache
@@ -162,7 +181,7 @@ def daylight(picture: Picture, random: np.random.Generator) -> Picture:
 
 def softened(picture: Picture, random: np.random.Generator) -> Picture:
     """A cheap lens, or a smaller picture scaled up: not sharp, not blurred."""
-    found: Picture = ndimage.gaussian_filter(picture, (random.uniform(0.5, 1.1),) * 2 + (0,), truncate=2.5)
+    found: Picture = ndimage.gaussian_filter(picture, (random.uniform(0.6, 1.3),) * 2 + (0,), truncate=2.5)
     return found
 
 

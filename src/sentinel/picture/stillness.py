@@ -1,14 +1,17 @@
 """Does a picture stand still?  A camera that lives never gives the same picture twice: its grain differs.
 
 What an encoder makes of one and the same picture is the same to the last bit wherever it happens to quantise it the
-same, and it has only a few ways to; what it makes of a scene where nothing moves is not, because there is grain.  So
-a picture stands still where it is seen for the third time among the last few, except for some places: a clock goes on.
+same, and it has only a few ways to, half a dozen where it keeps to a bit rate; what it makes of a scene where nothing
+moves is not, because there is grain.  So a picture stands still where two of the latest were seen before, except for
+some places: a clock goes on.  A picture that was not seen before ends that, unless the encoder has shown that it has
+several ways: then the third one does.
 
 The traces of a picture are check sums of small patches of its unscaled luma.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,15 +21,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-KEPT: Final = 12
-"""A picture that was not among so many is forgotten."""
-OFTEN: Final = 3
-"""Times that a picture must have been seen: a short recording that is played round and round is no live picture, but
-not a frozen one either."""
+KEPT: Final = 8
+"""A picture is forgotten when so many others were seen since: a short recording that is played round and round is no
+live picture, but not a frozen one either."""
+LATEST: Final = 4
+"""Pictures that are judged together."""
+OFTEN: Final = 2
+"""How many of them must have been seen before."""
+WAYS: Final = 2
+"""Pictures that an encoder has made of one, from which on yet another is no surprise."""
 MOST: Final = 64
 """Patches of a picture that are remembered."""
 
-_HEAD: Final = struct.Struct("!dHHHBB")
+_STATE: Final = struct.Struct("!dB")
+_HEAD: Final = struct.Struct("!dHHHB")
 _DETAIL = 2.0
 """Standard deviation in levels of a patch that shows anything: an encoder makes others equal, grain or not."""
 _EQUAL = 0.8
@@ -39,7 +47,7 @@ _FEWEST = 4
 class Trace:
     """One picture: seconds at which it was first seen, its size, and the check sum of each patch (0: no detail).
 
-    ``times`` is how often it was seen (255 at most), ``age`` how many pictures ago it was seen last.
+    ``times`` is how often it was seen (255 at most); it is 1 again where something moved.
     """
 
     first: float
@@ -47,7 +55,6 @@ class Trace:
     height: int
     sums: tuple[int, ...]
     times: int = 1
-    age: int = 0
 
     def equals(self, other: Trace) -> bool:
         """Whether both are of one picture."""
@@ -63,29 +70,42 @@ class Stillness:
     def __init__(self, traces: bytes, ago: float) -> None:
         """Go on from an earlier ``packed``, made ``ago`` seconds before the time that ``follow`` calls 0."""
         self.last: float | None = None
-        self._seen = [replace(trace, first=trace.first - ago) for trace in _unpacked(traces)]
+        self._since = math.inf
+        self._latest = 0  # a bit for each, 1 where it had been seen before
+        if len(traces) >= _STATE.size:
+            self._since, self._latest = _STATE.unpack_from(traces)
+            self._since -= ago
+        self._seen = [replace(trace, first=trace.first - ago) for trace in _unpacked(traces[_STATE.size :])]
 
     def follow(self, patches: npt.NDArray[Any], scale: float, width: int, height: int, seconds: float) -> None:
         """Look at the next picture, ``width`` x ``height``, by its patches (patch, row, column; in ``1 / scale``)."""
         detail = patches[:, ::2, ::2].std(axis=(1, 2), dtype=np.float32) * scale > _DETAIL
         if detail.sum() < _FEWEST:
-            self.last, self._seen = None, []
+            self.last, self._seen, self._since, self._latest = None, [], math.inf, 0
             return
         sums = (zlib.crc32(patch.tobytes()) or 1 if shows else 0 for patch, shows in zip(patches, detail, strict=True))
         trace = Trace(seconds, width & 0xFFFF, height & 0xFFFF, tuple(sums)[:MOST])
-        others = [replace(known, age=known.age + 1) for known in self._seen if known.age < KEPT]
-        for known in others:
-            if known.equals(trace):
-                others.remove(known)
-                trace = replace(trace, first=known.first, times=min(255, known.times + 1))
-                break
-        self._seen = [trace, *others]
-        self.last = max(0.0, seconds - trace.first) if trace.times >= OFTEN else 0.0
+        others = self._seen
+        before = next((known for known in others if known.equals(trace)), None)
+        if before is not None:
+            others = [known for known in others if known is not before]
+            trace = replace(trace, first=before.first, times=min(255, before.times + 1))
+        self._latest = (self._latest << 1 | (before is not None)) & (1 << LATEST) - 1
+        ways = sum(known.first >= self._since for known in others)
+        if before is None and self._since < math.inf and ways < WAYS:
+            self._latest = 0  # something moved: what was seen before has to be seen anew
+            others = [replace(known, times=1) for known in others]
+        self._seen = [trace, *others][:KEPT]
+        if self._latest.bit_count() >= OFTEN:
+            self._since = min([self._since, *(known.first for known in self._seen if known.times > 1)])
+            self.last = max(0.0, seconds - self._since)
+        else:
+            self._since, self.last = math.inf, 0.0
 
     def packed(self, seconds: float) -> bytes:
         """What the next run goes on from; ``seconds`` is its 0."""
-        return b"".join(
-            _HEAD.pack(trace.first - seconds, trace.width, trace.height, len(trace.sums), trace.times, trace.age)
+        return _STATE.pack(self._since - seconds, self._latest) + b"".join(
+            _HEAD.pack(trace.first - seconds, trace.width, trace.height, len(trace.sums), trace.times)
             + struct.pack(f"!{len(trace.sums)}I", *trace.sums)
             for trace in self._seen
         )
@@ -94,9 +114,9 @@ class Stillness:
 def _unpacked(data: bytes) -> Iterator[Trace]:
     at = 0
     while at + _HEAD.size <= len(data):
-        first, width, height, count, times, age = _HEAD.unpack_from(data, at)
+        first, width, height, count, times = _HEAD.unpack_from(data, at)
         at += _HEAD.size
         if at + 4 * count > len(data):
             return
-        yield Trace(first, width, height, struct.unpack_from(f"!{count}I", data, at), times, age)
+        yield Trace(first, width, height, struct.unpack_from(f"!{count}I", data, at), times)
         at += 4 * count

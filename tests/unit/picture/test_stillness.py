@@ -34,7 +34,19 @@ def test_a_scene_without_motion_has_grain() -> None:
 
 def test_an_encoder_that_quantises_one_picture_in_two_ways() -> None:
     found = follow([picture(1), picture(2), picture(1), picture(2), picture(1), picture(2)])
-    assert found == [0.0, 0.0, 0.0, 0.0, 20.0, 20.0]
+    assert found == [0.0, 0.0, 0.0, 15.0, 20.0, 25.0]
+
+
+def test_an_encoder_that_keeps_to_a_bit_rate_has_yet_another_way() -> None:
+    ways = [0, 1, 2, 3, 3, 2, 4, 4, 1, 5, 1, 2]
+    found = follow([picture(way) for way in ways])
+    assert [bool(still) for still in found] == [place > 4 for place in range(len(ways))]
+    assert found[-1] == 5.0 * 10
+    assert follow([picture(way) for way in [*ways, 20, 21, 22]])[-3:] == [55.0, 60.0, 0.0]
+
+
+def test_what_moves_is_told_at_once_where_the_encoder_has_few_ways() -> None:
+    assert follow([picture(way) for way in (1, 1, 1, 2, 2, 2, 3)]) == [0.0, 0.0, 10.0, 0.0, 0.0, 10.0, 0.0]
 
 
 def test_a_recording_that_is_played_round_and_round_is_not_frozen() -> None:
@@ -59,8 +71,8 @@ def test_nothing_is_said_of_a_picture_that_shows_nothing() -> None:
 
 def test_what_was_long_ago_is_forgotten() -> None:
     others = [picture(number) for number in range(10, 10 + KEPT)]
-    assert follow([picture(1)] * 3 + [*others, picture(1)])[-1] == 0.0
-    assert follow([picture(1)] * 3 + [*others[1:], picture(1)])[-1] == 5.0 * (KEPT + 2)
+    assert follow([picture(1), picture(1), *others, picture(1), picture(1)])[-1] == 0.0
+    assert follow([picture(1), picture(1), *others[1:], picture(1), picture(1)])[-1] == 5.0 * (KEPT + 2)
 
 
 def test_another_size_is_another_picture() -> None:

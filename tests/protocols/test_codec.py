@@ -157,6 +157,45 @@ async def test_a_poly_endpoint_is_read_on_a_terminal_that_echoes(sshd: StartSshd
     assert found.facts["remote"] == "Far"
 
 
+ODD = r"""
+#!/bin/sh
+# It echoes by itself, says twice that it is done, and prompts late.
+printf -- '-> '
+while read -r line; do
+  printf '\033[1m%s\033[0m\r\n' "$line"
+  case "$line" in
+    "ask 7") printf 'value 3\r\ndone\r\n'; sleep 0.05; printf 'done\r\n'; sleep 0.4 ;;
+    "ask 8") sleep 0.3; printf 'value 4\r\ndone\r\n' ;;
+  esac
+  printf -- '-> '; sleep 0.2
+done
+"""
+
+OWN = """
+protocol: codec
+description: one's own
+transport: ssh
+format: text
+shell: {prompt: '-> $', end: '^done$'}
+asks:
+  one: {command: ask 7}
+  two: {command: ask 8}
+values:
+  first: {ask: one, pattern: '(\\d+)'}
+  second: {ask: two, pattern: '(\\d+)'}
+"""
+
+
+async def test_echo_late_prompts_and_second_ends_belong_to_no_answer(sshd: StartSshd, new_folder: NewFolder) -> None:
+    folder = new_folder("codec")
+    (folder / "own.yaml").write_text(OWN, "utf-8")
+    device = played(ODD, "own", sshd, folder)
+    options = CodecOptions.model_validate(device.server.options(profile="own"), context={"profiles": folder})
+    found = await measure(PROTOCOL, target(), options, 10)
+    assert found.failure is None, (found.failure, found.facts)
+    assert found.values == {"first": 3, "second": 4, "values_missing": 0}
+
+
 async def test_a_device_of_another_maker_says_what_is_missing(sshd: StartSshd, new_folder: NewFolder) -> None:
     script = "printf '*r Login successful\\nOK\\n'; while read -r x; do printf 'Command not recognized.\\n'; done"
     found = await played(f"#!/bin/sh\n{script}", "codec-cisco-ssh", sshd, new_folder("codec")).look()

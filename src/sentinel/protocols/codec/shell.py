@@ -120,12 +120,17 @@ class Session:
 
     def _prompted(self) -> bool:
         prompt = self._shell.prompt
-        return prompt is not None and 0 < len(self._tail) <= _PROMPT and prompt.found_in(_plain(self._tail))
+        return prompt is not None and 0 < len(self._tail) <= _PROMPT and prompt.found_in(_shown(self._tail))
 
     def _send(self, command: str) -> None:
         self._process.stdin.write(command.encode() + self._shell.line_end.encode())
 
 
 def _plain(line: bytes) -> str:
-    """A line without what moves a terminal's cursor."""
-    return _CONTROL.sub("", line.decode("utf-8", "replace")).rstrip(" \r")
+    """A whole line."""
+    return _shown(line).rstrip(" ")
+
+
+def _shown(data: bytes) -> str:
+    """A text without what moves a terminal's cursor."""
+    return _CONTROL.sub("", data.decode("utf-8", "replace"))

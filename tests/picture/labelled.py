@@ -74,6 +74,8 @@ def _random(seed: int, *words: str) -> np.random.Generator:
 
 
 UNTRUE = {
+    ("hubble_deep_field", "bright"),  # four times a black sky is a grey one
+    ("hubble_deep_field", "cast"),  # an encoder leaves no colour to what is as dark and as small
     ("hubble_deep_field", "blur"),  # stars are points: there are no edges in the sky to be steep
 }
 """What cannot be done to a picture."""

@@ -23,8 +23,10 @@ WHITE: Final = 0.97
 """A picture of which this share is next to white is white as a whole."""
 UNIFORM: Final = 0.95
 """A picture of which this share has one colour is uniform: its edges are those of a caption."""
-COVERED: Final = 0.7
+COVERED: Final = 0.65
 """A picture of which this share is featureless has too few edges of its own."""
+SNOW: Final = 0.1
+"""A picture whose grain is as strong as this has no edges that could be told from it."""
 
 _ALIKE = 4
 """Levels by which pixels of one colour may differ."""
@@ -34,6 +36,12 @@ _FLAT = 2.0
 """Mean difference of neighbouring pixels below which a block is featureless, in levels."""
 _CONTRAST = 18.0
 """Levels between the darkest and the brightest of a patch that has an edge to look at."""
+_VEIL = 24
+"""Levels of stray light over all, at most: more is a scene's own."""
+_STEPS = 1.5
+"""Levels of a slope that quantisation makes."""
+_EXTREME = 1.4
+"""The steepest slope that grain makes in a patch, to its standard deviation."""
 _FAINT = 4.0
 """Variance in levels that is no contrast."""
 
@@ -78,7 +86,8 @@ def cast(planes: Planes, looked_at: Mask | None) -> float | None:
         medium &= keep
     if medium.mean() < 0.05:
         return None
-    light = luma[medium].astype(np.float32)
+    veil = min(_VEIL, int(np.percentile(luma if keep is None else luma[keep], 1)))  # stray light has no colour
+    light = luma[medium].astype(np.float32) - np.float32(veil)
     tints = (np.hypot(blue[medium], red[medium]) / light).astype(np.float32)
     brightest = tints[light >= _ranked(light, 0.9)]
     return float(np.sqrt(_ranked(tints, 0.1) * _ranked(brightest, 0.25)))
@@ -136,7 +145,7 @@ def noise(patches: Patches) -> float:
     return float(np.percentile(each, 25)) / 255
 
 
-def sharpness(patches: Patches) -> float | None:
+def sharpness(patches: Patches, grain: float) -> float | None:
     """The steepest slope of edges, to a pixel, as a share of their height; None where the picture has no edges.
 
     An edge that a lens has blurred by a standard deviation of s pixels has 0.4 / s.
@@ -151,15 +160,16 @@ def sharpness(patches: Patches) -> float | None:
     across = np.abs(softened[:, :, 2:] - softened[:, :, :-2]) / 2
     softened = (patches[:, :, :-2] + 2 * patches[:, :, 1:-1] + patches[:, :, 2:]) / 4
     down = np.abs(softened[:, 2:] - softened[:, :-2]) / 2
-    slope = np.maximum(across, down).max(axis=(1, 2))
-    return float(np.percentile(slope / height, 75))
+    slope = np.maximum(across, down).max(axis=(1, 2)) - np.float32(_STEPS + _EXTREME * grain * 255)
+    return max(0.0, float(np.percentile(slope / height, 75)))
 
 
 def stripes(planes: Planes) -> float | None:
-    """The larger share of fine contrast that is the same along whole rows, or along whole columns.
+    """How well one pattern explains the fine contrast of every line: of whole rows, or of whole columns.
 
-    The picture is cut into bands of lines, and the middle one of them counts: stripes are all over the picture, a
-    horizon is not.  Every sixtieth pixel along the lines is looked at, of large pictures.
+    The share of a line's variance that goes when the mean of all lines is taken from it, band by band; what three
+    quarters of all reach counts.  Stripes are all over the picture, a horizon or a row of things is
+    not.  Every sixtieth pixel along the lines is looked at, of large pictures.
     """
     shares = []
     for lines in (planes.luma[:, :: _step(planes.luma.shape[1])], planes.luma[:: _step(planes.luma.shape[0])].T):
@@ -168,11 +178,10 @@ def stripes(planes: Planes) -> float | None:
         if bands < 3 or lines.shape[1] < 16:
             continue
         levels = (lines.astype(np.float32) * np.float32(planes.scale))[: bands * 2 * window]
-        profile = levels.mean(axis=1)
-        fine = np.square(profile - _smooth(profile, window)).reshape(bands, -1).mean(axis=1)
-        rest = (levels - profile[:, None]).reshape(bands, 2 * window, -1)
-        across = np.square(rest - rest.mean(axis=1, keepdims=True)).mean(axis=(1, 2))
-        shares.append(float(np.median(fine / (fine + across + _FAINT))))
+        fine = (levels - _smooth(levels, window)).reshape(bands, 2 * window, -1)
+        apart = fine - fine.mean(axis=2, keepdims=True)
+        own, rest = (np.einsum("blc,blc->bc", one, one) for one in (fine, apart))
+        shares.append(max(0.0, 1 - float(np.percentile(rest / (own + _FAINT * 2 * window), 75))))
     return max(shares, default=None)
 
 
@@ -180,7 +189,7 @@ def _step(size: int) -> int:
     return max(1, min(60, size // 32))
 
 
-def _smooth(values: npt.NDArray[np.float32], window: int) -> npt.NDArray[np.float32]:
+def _smooth(lines: Floats, window: int) -> Floats:
     half = window // 2
-    sums = np.cumsum(np.pad(values.astype(np.float64), (half + 1, half), "edge"))
+    sums = np.cumsum(np.pad(lines, ((half + 1, half), (0, 0)), "edge"), axis=0, dtype=np.float64)
     return ((sums[window:] - sums[:-window]) / window).astype(np.float32)

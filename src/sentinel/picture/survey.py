@@ -66,10 +66,11 @@ class Survey:
             del found["picture_luma_peak_ratio"]  # of one colour: it is neither dark nor lit
             return found
         found["picture_covered_ratio"] = measures.coverage(planes.small, looked_at)
-        edges = len(levels) > 0 and found["picture_covered_ratio"] < measures.COVERED
+        grain = found.get("picture_noise_ratio", measures.SNOW)
+        edges = grain < measures.SNOW and found["picture_covered_ratio"] < measures.COVERED
         for name, value in (
             ("picture_cast_ratio", measures.cast(planes, looked_at)),
-            ("picture_sharpness_ratio", measures.sharpness(levels) if edges else None),
+            ("picture_sharpness_ratio", measures.sharpness(levels, grain) if edges else None),
             ("picture_stripes_ratio", measures.stripes(planes)),
         ):
             if value is not None:

@@ -33,6 +33,7 @@ local has no peer that could misbehave."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "tcp": {"expect": "hello"},
     "codec": {"profile": "codec-cisco-ssh", "username": "probe", "password": "x", "host_key": "any"},
+    "dns": {"name": "www.example"},
     "files": {"path": "/srv", "username": "probe", "password": "x", "host_key": "any"},
     "ssh": {"username": "probe", "password": "x", "host_key": "any"},
     "snmp": {"get": {"uptime": "1.3.6.1.2.1.1.3.0"}},

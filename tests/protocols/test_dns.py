@@ -147,8 +147,8 @@ def resolver(knot: tuple[int, Path], new_folder: NewFolder, authority: Authority
     port, configuration = knot
     folder = new_folder("unbound")
     environment = os.environ | {"PATH": SEARCH_PATH}
-    command = ["keymgr", "-c", os.fspath(configuration), "signed.example", "ds"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10, env=environment).stdout
+    asked = ["keymgr", "-c", os.fspath(configuration), "signed.example", "ds"]
+    said = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=10, env=environment).stdout
     anchor = next(line for line in said.splitlines() if " 13 2 " in line)
     found = Resolver(free_port(HOST), free_port(HOST))
     zones = ("plain.example", "signed.example", "bogus.example", "2.0.192.in-addr.arpa")
@@ -167,8 +167,8 @@ def resolver(knot: tuple[int, Path], new_folder: NewFolder, authority: Authority
         ),
         "utf-8",
     )
-    ready = [require("unbound"), "-d", "-p", "-c", folder / "unbound.conf"]
-    with running(ready, ready=lambda: accepts(HOST, found.tls_port), log=folder / "unbound.log"):
+    command: list[str | Path] = [require("unbound"), "-d", "-p", "-c", folder / "unbound.conf"]
+    with running(command, ready=lambda: accepts(HOST, found.tls_port), log=folder / "unbound.log"):
         yield found
 
 
@@ -304,7 +304,7 @@ async def test_a_resolver_says_what_it_has_authenticated(resolver: Resolver) -> 
 
 
 async def test_over_tls(resolver: Resolver, authority: Authority) -> None:
-    trusted = {"transport": "tls", "tls_ca_file": str(authority.ca_file)}
+    trusted: dict[str, Any] = {"transport": "tls", "tls_ca_file": str(authority.ca_file)}
     measured = await ask(resolver.tls_port, "www.signed.example", dnssec=True, **trusted)
     assert measured.failure is None, measured.failure
     assert measured.values["certificate_days_left"] == pytest.approx(90, abs=1)

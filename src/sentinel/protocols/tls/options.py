@@ -33,7 +33,7 @@ class TlsCheckOptions(Tls):
     )
     probe_legacy: bool = Field(
         default=False,
-        description="Try TLS 1.0 and 1.1 as well, each over a connection of its own, and measure whether they are taken.",
+        description="Try TLS 1.0 and 1.1 as well, each over a connection of its own, and measure which are taken.",
     )
 
     @model_validator(mode="after")

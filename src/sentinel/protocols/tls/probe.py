@@ -20,7 +20,7 @@ _VERSIONS: Final = {"TLSv1": 1.0, "TLSv1.1": 1.1, "TLSv1.2": 1.2, "TLSv1.3": 1.3
 _LEGACY: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 _LEGACY_SECONDS: Final = 3.0  # for each attempt: some peers do not answer what they do not like
 _MARGIN: Final = 0.1  # seconds before the deadline at which looking ends: what is known is told then
-_UNKNOWN_ALPN: Final = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+_UNKNOWN_ALPN: Final = "no application protocol"  # the alert (RFC 7301, 3.2), for which Python has no name
 
 
 async def probe(target: Target, options: TlsCheckOptions, run: Run) -> None:
@@ -94,7 +94,7 @@ def _explain(failed: ProbeFailed, options: TlsCheckOptions, run: Run) -> None:
     cause = failed.__cause__
     if failed.failure.code != "tls_failed" or not isinstance(cause, ssl.SSLError):
         return
-    if cause.reason == _UNKNOWN_ALPN:
+    if _UNKNOWN_ALPN in str(cause):
         run.fail("unsupported", f"the peer takes none of {', '.join(options.alpn)} (ALPN)", stage="expect")
     if run.values.get("tls_version", 9.0) < float(options.min_version):
         _too_old(options, run)

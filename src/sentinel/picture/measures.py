@@ -42,7 +42,7 @@ _STEPS = 1.5
 """Levels of a slope that quantisation makes."""
 _EXTREME = 1.4
 """The steepest slope that grain makes in a patch, to its standard deviation."""
-_FAINT = 4.0
+_FAINT = 9.0
 """Variance in levels that is no contrast."""
 
 Patches = npt.NDArray[np.float32]
@@ -167,13 +167,13 @@ def sharpness(patches: Patches, grain: float) -> float | None:
 def stripes(planes: Planes) -> float | None:
     """How well one pattern explains the fine contrast of every line: of whole rows, or of whole columns.
 
-    The share of a line's variance that goes when the mean of all lines is taken from it, band by band; what three
-    quarters of all reach counts.  Stripes are all over the picture, a horizon or a row of things is
+    The share of a line's variance that goes when the mean of all lines is taken from it, band by band; what all
+    but the worst reach counts.  Stripes are all over the picture, a horizon or a row of things is
     not.  Every sixtieth pixel along the lines is looked at, of large pictures.
     """
     shares = []
     for lines in (planes.luma[:, :: _step(planes.luma.shape[1])], planes.luma[:: _step(planes.luma.shape[0])].T):
-        window = max(5, len(lines) // 16) | 1
+        window = max(5, len(lines) // 48) | 1
         bands = len(lines) // (2 * window)
         if bands < 3 or lines.shape[1] < 16:
             continue
@@ -181,7 +181,7 @@ def stripes(planes: Planes) -> float | None:
         fine = (levels - _smooth(levels, window)).reshape(bands, 2 * window, -1)
         apart = fine - fine.mean(axis=2, keepdims=True)
         own, rest = (np.einsum("blc,blc->bc", one, one) for one in (fine, apart))
-        shares.append(max(0.0, 1 - float(np.percentile(rest / (own + _FAINT * 2 * window), 75))))
+        shares.append(max(0.0, float(np.percentile((own - rest) / (own + _FAINT * 2 * window), 15))))
     return max(shares, default=None)
 
 

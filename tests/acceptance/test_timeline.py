@@ -484,6 +484,25 @@ async def test_a_changed_check_keeps_its_incident_and_proves_itself_anew() -> No
 RETRIEVAL = Rule("retrieval", "图像调取", Selector(), RetrievalLimit(), Severity.CRITICAL, retry_interval=5.0)
 
 
+async def test_only_what_retrieves_a_picture_counts_as_a_retrieval() -> None:
+    platform = target("platform")
+    catalog = check(platform, "catalog", interval=5.0, retrieves_picture=False)
+    estate = Estate(catalog, check(platform, "play", interval=30.0), rules=(RETRIEVAL,))
+
+    async def script(estate: Estate) -> None:
+        await sleep(60)
+        estate.broken.add("platform")
+        await sleep(60)
+        estate.broken.clear()
+        await sleep(60)
+
+    await estate.run(script)
+    assert len(estate.starts) > 36 + 5  # the catalogue's alone are 36
+    episodes = [one for commit in estate.store.commits for one in commit.retrievals]
+    assert {one.check for one in episodes} == {"platform.play"}
+    assert 1 < len({one.id for one in episodes}) <= 6  # a run each 30 s, those of the outage one episode
+
+
 async def test_a_retrieval_goes_on_over_a_restart_and_is_one_breach() -> None:
     first = Estate(check(target("camera"), interval=60.0), rules=(RETRIEVAL,))
 

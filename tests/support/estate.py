@@ -112,7 +112,8 @@ def target(name: str, *parents: str, **more: Any) -> Target:
 
 
 def check(of: Target, name: str = "ping", *, interval: float = 10.0, timeout: float = 2.0, **more: Any) -> Check:
-    """A check of the scripted protocol."""
+    """A check of the scripted protocol, which retrieves a picture unless told otherwise."""
+    more.setdefault("retrieves_picture", True)
     return Check(f"{of.id}.{name}", name, of, "script", "script", ScriptOptions(), interval, timeout, "centre", **more)
 
 

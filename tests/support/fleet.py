@@ -197,6 +197,7 @@ def _checks(target: Target) -> Iterable[Check]:
             3.0,
             vantage,
             name == "tcp",
+            retrieves_picture=name == "rtsp",
         )
 
 

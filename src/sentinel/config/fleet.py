@@ -268,6 +268,7 @@ class _Reader:
             vantage=zone.vantage if zone else None,
             required=check.required,
             via=zone.via if zone else None,
+            retrieves_picture=check.probe.protocol.retrieves(check.options),
         )
         self.fleet.checks[made.id] = made
         self.fleet.places[made.id] = check.place

@@ -279,9 +279,7 @@ def _judge(rule: Rule, node: Node, fleet: Fleet, problems: Problems) -> None:
             problems.error(written, "a baseline is learned of what a probe measures, not of how long it took")
             return
         _measured(rule.predicate.value, selected, written, fleet, problems)
-    if isinstance(rule.predicate, RetrievalLimit) and not any(
-        fleet.probes[check.probe].protocol.retrieves_picture for check in selected
-    ):
+    if isinstance(rule.predicate, RetrievalLimit) and not any(check.retrieves_picture for check in selected):
         problems.error(node.key("retrieval"), f"no check that the rule `{rule.id}` selects retrieves a picture")
 
 

@@ -12,6 +12,9 @@ from typing import Final
 
 from sentinel.domain.observation import Observation, Outcome
 
+PICTURE_SECONDS: Final = "picture_seconds"
+"""The value that tells how many seconds into a run the picture was there; its watching and hanging up come after."""
+
 QUICK: Final = 10.0
 """Seconds within which a picture of the first attempt is no news; no promise is shorter."""
 
@@ -46,13 +49,16 @@ class Retrieval:
 def attempt(episode: Retrieval | None, observation: Observation, *, new_id: str) -> Retrieval | None:
     """The episode after one more attempt; a new one where none was open.
 
-    An UNKNOWN observation is no attempt: we did not ask.
+    An UNKNOWN observation is no attempt: we did not ask.  A run that samples several channels is one attempt, at their
+    platform's pictures: it has shown them where enough did, after the time that it says (the median's).
     """
     if observation.outcome is Outcome.UNKNOWN:
         return episode
     episode = episode or Retrieval(new_id, observation.check, observation.started_at)
     if observation.failure is None:
-        return replace(episode, attempts=episode.attempts + 1, ended_at=observation.ended_at, shown=True)
+        taken = min(observation.values.get(PICTURE_SECONDS, observation.took), observation.took)
+        shown_at = observation.started_at + taken
+        return replace(episode, attempts=episode.attempts + 1, ended_at=shown_at, shown=True)
     failure = observation.failure
     return replace(episode, attempts=episode.attempts + 1, stage=failure.stage, code=failure.code)
 

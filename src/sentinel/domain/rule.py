@@ -156,3 +156,9 @@ class Rule:
     severity: Severity
     retry_interval: float = 5.0
     contractual: bool = False
+
+    def applies(self, check: Check) -> bool:
+        """Whether it speaks of this check: a time to a picture only of those that retrieve one."""
+        return self.selector.matches(check) and (
+            check.retrieves_picture or not isinstance(self.predicate, RetrievalLimit)
+        )

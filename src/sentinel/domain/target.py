@@ -39,7 +39,8 @@ class Check:
     ``id`` is ``<target>.<name>``.  ``options`` is the protocol's validated options model.  ``interval`` and
     ``timeout`` are seconds.  ``vantage`` is who probes it, None where no vantage reaches the zone.  ``required``:
     a conference in the target's venue needs it.  ``via`` is the login to the bastion through which the zone is
-    reached (``sdk.ssh_login.Login``), None where it is reached directly.
+    reached (``sdk.ssh_login.Login``), None where it is reached directly.  ``retrieves_picture``: a run of it is an
+    attempt to retrieve a picture.
     """
 
     id: str
@@ -53,3 +54,4 @@ class Check:
     vantage: str | None
     required: bool = False
     via: Any = None
+    retrieves_picture: bool = False

@@ -135,7 +135,7 @@ class Pipeline:
         self._episodes, self._restored = {}, {}
 
     def _watch(self, check: Check, before: Watch | None, draft: Draft) -> Watch:
-        rules = [rule for rule in self._plan.rules if rule.selector.matches(check)]
+        rules = [rule for rule in self._plan.rules if rule.applies(check)]
         plan = self._plan
         watch = Watch.of(check, rules, plan.baselines.get(check.id, NOTHING_USUAL), plan.learned.get(check.id, NONE))
         if before is not None:

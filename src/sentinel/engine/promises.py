@@ -153,7 +153,7 @@ def _since(rule: Rule, now: float) -> float:
 def _figures(plan: Promised, records: Records, now: float) -> list[tuple[SlaFigure, Rule]]:
     found: list[tuple[SlaFigure, Rule]] = []
     for rule in plan.rules:
-        selected = [check for check in plan.checks.values() if rule.selector.matches(check)]
+        selected = [check for check in plan.checks.values() if rule.applies(check)]
         if isinstance(rule.predicate, Availability):
             figures = _availability(rule, rule.predicate, selected, records, now)
         elif isinstance(rule.predicate, RetrievalLimit):

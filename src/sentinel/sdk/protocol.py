@@ -228,7 +228,8 @@ class Protocol:
     latest.  ``probe`` must measure the same by the same means.
     ``counters`` are what the service counts by itself, beside any check (packets that this host dropped); ``count`` is
     called with the service at each scrape and gives, by counter name, the counts by label value (``""`` without one).
-    ``retrieves_picture``: an OK run has retrieved a picture, so the retrieval promise is counted from it.
+    ``retrieves_picture``: an OK run has retrieved a picture, so the retrieval promise is counted from it; a function
+    of the options where some modes do and others do not.  ``picture_seconds`` among its values is when it was there.
     ``needs`` names what the host must allow, for people: "raw socket or ping socket".
     """
 
@@ -244,7 +245,7 @@ class Protocol:
     sweep: Sweep | None = None
     counters: tuple[Counter, ...] = ()
     count: Count | None = None
-    retrieves_picture: bool = False
+    retrieves_picture: bool | Callable[[Any], bool] = False
     needs: str = ""
     transport: Transport = "tcp"
 
@@ -259,6 +260,10 @@ class Protocol:
         return (
             "udp" if chosen == "udp" else "local" if chosen == "local" else self.transport if chosen is None else "tcp"
         )
+
+    def retrieves(self, options: Any) -> bool:
+        """Whether a run with these options is an attempt to retrieve a picture."""
+        return self.retrieves_picture(options) if callable(self.retrieves_picture) else self.retrieves_picture
 
     def declared(self, options: Any) -> tuple[Value, ...]:
         """Every value that a check with these options may measure."""

@@ -173,6 +173,9 @@ def test_the_promises_are_there(shipped: Configuration) -> None:
     assert (rate.predicate, rate.contractual) == (ConferenceRate(0.05, 60.0), True)
     retrieval = rules["picture-retrieval"]
     assert (retrieval.predicate, retrieval.contractual) == (RetrievalLimit(), True)
+    counted = {check.probe for check in shipped.checks.values() if retrieval.applies(check)}
+    assert {"hik-main-stream", "hik-channels", "gb28181-play"} <= counted
+    assert [name for name in counted if name.startswith("gb28181")] == ["gb28181-play"]
     availability = rules["availability-7x24"]
     assert isinstance(availability.predicate, Availability)
     assert not availability.contractual  # the contract names no figure

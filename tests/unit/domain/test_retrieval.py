@@ -1,5 +1,7 @@
 """Episodes of picture retrieval."""
 
+from dataclasses import replace
+
 from sentinel.domain.retrieval import Retrieval, abandon, attempt
 from tests.support.tapes import EVERY, results
 
@@ -24,6 +26,17 @@ def test_a_picture_at_once_is_an_episode_of_one_attempt() -> None:
     (one,) = play(".")
     assert one == Retrieval("r0", "hall.ping", 0.0, 1.0, shown=True, attempts=1)
     assert one.elapsed(9999.0) == 1.0
+
+
+def test_the_time_is_the_pictures_and_not_that_of_what_follows_it() -> None:
+    (result,) = results(".")
+    watched = replace(result, took=14.0, values={"picture_seconds": 0.4})
+    one = attempt(None, watched, new_id="r")
+    assert one is not None
+    assert (one.elapsed(0.0), one.quick) == (0.4, True)
+    longer = attempt(None, replace(watched, values={"picture_seconds": 99.0}), new_id="r")
+    assert longer is not None
+    assert longer.elapsed(0.0) == 14.0  # no longer than the run itself
 
 
 def test_attempts_belong_together_until_a_picture_is_shown() -> None:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from sentinel.domain.rule import Selector, Severity
+from sentinel.domain.rule import Down, RetrievalLimit, Rule, Selector, Severity
 from sentinel.domain.target import Check, Target
 
 TARGET = Target(
@@ -72,3 +72,12 @@ def test_labels() -> None:
 def test_no_field_is_left_out() -> None:
     tested = {"check", "target", "kind", "probe", "protocol", "zone", "venue", "room", "system", "labels"}
     assert {field.name for field in fields(Selector)} == tested
+
+
+@pytest.mark.parametrize("retrieves", [True, False])
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_time_to_a_picture_is_promised_where_one_is_retrieved(*, retrieves: bool, selected: bool) -> None:
+    check = replace(CHECK, retrieves_picture=retrieves)
+    selector = Selector(target=("hall-07" if selected else "other",))
+    assert Rule("r", "r", selector, RetrievalLimit(), Severity.INFO).applies(check) == (retrieves and selected)
+    assert Rule("r", "r", selector, Down(), Severity.INFO).applies(check) == selected

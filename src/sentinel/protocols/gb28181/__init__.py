@@ -43,7 +43,7 @@ PROTOCOL = Protocol(
     attach=Service.attach,
     counters=(Counter("refused", "Messages and connections that the registrar refused.", "reason"),),
     count=lambda held: {"refused": held.refusals()},
-    retrieves_picture=True,
+    retrieves_picture=lambda options: options.mode == "play",
     needs="a port for devices to register on, processes of its own for decoding",
     transport="udp",
 )

@@ -40,6 +40,7 @@ SHOWN = [
     ("sip-server", "sip-silent", "sip-server.sip-tls", ("options", "timed_out")),
     ("sip-server", "sip-unavailable", "sip-server.sip", ("expect", "bad_status")),
     ("sip-server", "cert-expired", "sip-server.sip-tls", ("tls", "tls_expired")),
+    ("img-02-cam-1", "onvif-unauthorized", "img-02-cam-1.onvif", ("query", "unauthorized")),
     ("gatekeeper", "h323-silent", "gatekeeper.gatekeeper", ("exchange", "timed_out")),
     ("surveillance-platform", "gb28181-no-picture", "surveillance-platform.play", ("first_packet", "no_packets")),
     ("surveillance-platform", "down", "surveillance-platform.sip", ("options", "timed_out")),
@@ -51,6 +52,7 @@ SHOWN = [
 MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal", "picture-snow", "gb28181-cameras-off"}
 MEASURED |= {"unregistered", "packet-loss", "camera-unplugged", "microphone-unplugged"}  # tests/unit/lab/test_codec.py
 MEASURED |= {"mcu-not-full", "mcu-partly-connected"}
+MEASURED |= {"clock-drift"}  # tests/protocols/test_onvif.py
 ELSEWHERE = {"gb28181-unregistered"}  # tests/unit/lab/test_gb28181.py: an order from here would block the registrar
 """Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py and test_gb28181.py."""
 

@@ -12,8 +12,11 @@ from sentinel.engine.promises import LOCAL, month
 def conferences(now: float, venues: Sequence[str]) -> tuple[Conference, ...]:
     """One conference each morning of the month that holds ``now``, in one venue after the other, and one now.
 
-    ``now`` is UTC epoch seconds.  The one that is going on began half an hour ago, in the first venue.
+    ``now`` is UTC epoch seconds.  The one that is going on began half an hour ago, in the first venue.  Where there is
+    no venue there is no conference.
     """
+    if not venues:
+        return ()
     start, end = month(now)
     day, found = datetime.fromtimestamp(start, LOCAL), []
     while day.timestamp() < end:

@@ -157,6 +157,15 @@ def worst(threshold: Threshold, observation: Observation) -> tuple[str, float] |
     return pick(items, key=lambda item: item[1])
 
 
+def breaks(threshold: Threshold, observation: Observation) -> bool:
+    """Whether a good result is beyond any of the threshold's marks; false where it does not hold the value."""
+    observed = worst(threshold, observation)
+    return observed is not None and (
+        _beyond(threshold, observed[1], _limit(threshold))
+        or any(_beyond(threshold, observed[1], limit) for limit, _ in threshold.severity_at)
+    )
+
+
 def _strangest(
     threshold: Threshold, observation: Observation, baseline: CheckBaseline
 ) -> tuple[float, str, float, Usual] | None:

@@ -73,7 +73,10 @@ class Gate:
             self._park(full, job)
 
     def _full(self, keys: Keys) -> Key | None:
-        return next((key for key in keys if self._inside[key] >= self._room(key)), None)
+        for key in keys:  # not next(): this runs for each probe
+            if self._inside[key] >= self._room(key):
+                return key
+        return None
 
     def _take(self, keys: Keys) -> None:
         for key in keys:

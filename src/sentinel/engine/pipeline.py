@@ -189,7 +189,7 @@ class Pipeline:
         if observation.started_at < watch.fresh_after:
             self._hasten(watch.check.id)  # it began before its parent was back: look again before judging
             return
-        if not (watch.calm and observation.failure is None and not (self.cases.holding and watch.is_reachability)):
+        if not watch.unmoved(observation) or (self.cases.holding and watch.is_reachability):
             draft = Draft()
             self._judge(watch, observation, draft)
             self._finish(draft)

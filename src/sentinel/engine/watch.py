@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sentinel.domain.baseline import NOTHING_USUAL, CheckBaseline, covers
 from sentinel.domain.failure import Failure
 from sentinel.domain.incident import Subject
-from sentinel.domain.judge import Window
+from sentinel.domain.judge import Window, breaks
 from sentinel.domain.observation import Observation, Outcome
 from sentinel.domain.retrieval import Retrieval
 from sentinel.domain.rule import Down, RetrievalLimit, Rule, Threshold
@@ -45,6 +45,7 @@ class Watch:
     calm: bool = False
     baseline: CheckBaseline = field(default_factory=dict)
     learned: frozenset[str] = frozenset()
+    thresholds: tuple[Threshold, ...] = ()
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     @classmethod
@@ -60,7 +61,8 @@ class Watch:
         judged = tuple((rule, Window()) for rule in rules if isinstance(rule.predicate, Down | Threshold))
         retrieval = next((rule for rule in rules if isinstance(rule.predicate, RetrievalLimit)), None)
         view = CheckView(check, state="pending" if check.vantage is not None else "unobserved")
-        return cls(check, view, judged, retrieval, rules, baseline=baseline, learned=learned)
+        marks = tuple(rule.predicate for rule in rules if isinstance(rule.predicate, Threshold))
+        return cls(check, view, judged, retrieval, rules, baseline=baseline, learned=learned, thresholds=marks)
 
     def take_over(self, before: Watch, *, keep_memory: bool) -> None:
         """Go on where the watch of an older configuration was.
@@ -81,6 +83,12 @@ class Watch:
             old_rule, old = windows.get(rule.id, (None, None))
             kept.append((rule, old if keep_memory and old is not None and old_rule == rule else window))
         self.judged = tuple(kept)
+
+    def unmoved(self, observation: Observation) -> bool:
+        """Whether all was well before this result and is with it, as with most: then nothing follows from it."""
+        if not self.calm or observation.failure is not None:
+            return False
+        return not any(breaks(threshold, observation) for threshold in self.thresholds)
 
     @property
     def is_reachability(self) -> bool:
@@ -191,10 +199,18 @@ class Watch:
 
     @property
     def _forgetful(self) -> bool:
-        """A good result would change nothing: only plain rules, nothing broken remembered, no picture to count."""
-        return self.retrieval_rule is None and all(
-            isinstance(rule.predicate, Down) and window.quiet for rule, window in self.judged
-        )
+        """A good result within its limits would change nothing: nothing broken is remembered, no picture counted."""
+        return self.retrieval_rule is None and all(_settled(rule, window) for rule, window in self.judged)
+
+
+def _settled(rule: Rule, window: Window) -> bool:
+    predicate = rule.predicate
+    if not window.quiet:
+        return False
+    # A limit must have been kept once: an incident may be open that only this ends.
+    return isinstance(predicate, Down) or (
+        isinstance(predicate, Threshold) and predicate.deviates is None and window.good > 0
+    )
 
 
 def comparable(rule: Rule, baseline: CheckBaseline) -> bool:

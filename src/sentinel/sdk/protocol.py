@@ -20,8 +20,8 @@ import socket
 import sys
 import time
 import typing
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
@@ -123,18 +123,9 @@ class Run:
     current: str = "probe"
     tunnel: Tunnel | None = None
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Time a stage, in seconds, and turn what the network raises inside it into a failure of that stage."""
-        outer, self.current = self.current, name
-        started = time.monotonic()
-        try:
-            yield
-        except (OSError, EOFError) as error:  # ssl.SSLError, TimeoutError, IncompleteReadError are among them
-            raise ProbeFailed(failure_of(name, error)) from error
-        finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - started
-        self.current = outer  # left as it is after an exception: a deadline then names the stage it struck
+        return _Stage(self, name)
 
     def fail(self, code: str, detail: str = "", *, stage: str | None = None) -> NoReturn:
         """End the probe with a failure of the current stage.
@@ -148,6 +139,27 @@ class Run:
     def left(self) -> float:
         """Seconds until the deadline, never negative."""
         return max(0.0, self.deadline - time.monotonic())
+
+
+class _Stage:
+    """A stage while it lasts.  A class: a probe has several, and a generator's context costs twice as much."""
+
+    __slots__ = ("_name", "_outer", "_run", "_started")
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self._name = run, name
+
+    def __enter__(self) -> None:
+        self._outer, self._run.current = self._run.current, self._name
+        self._started = time.monotonic()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        stages, name = self._run.stages, self._name
+        stages[name] = stages.get(name, 0.0) + time.monotonic() - self._started
+        if error is None:
+            self._run.current = self._outer  # else left as it is: a deadline then names the stage it struck
+        elif isinstance(error, (OSError, EOFError)):  # ssl.SSLError, TimeoutError, IncompleteReadError are among them
+            raise ProbeFailed(failure_of(name, error)) from error
 
 
 class Inbox(typing.Protocol):

@@ -16,7 +16,8 @@ from rich.text import Text
 from sentinel.cli.control import NoAnswer, request
 from sentinel.cli.screen import console, text, waiting
 from sentinel.config import Change, ConfigRefused, Configuration, Problem, compare, load, open_catalog
-from sentinel.domain.rule import Rule
+from sentinel.domain.baseline import NOTHING_USUAL, covers
+from sentinel.domain.rule import Rule, Threshold
 from sentinel.sdk.quantities import text_of
 
 _SECONDS = 3.0
@@ -60,6 +61,7 @@ def summary(configuration: Configuration) -> dict[str, Any]:
     """What is in a configuration, in figures; ``checks_per_second`` counts only those that a vantage reaches."""
     checks = configuration.checks.values()
     observed = [each for each in checks if each.vantage is not None]
+    compared = _compared(configuration)
     return {
         "targets": len(configuration.targets),
         "placeholders": sum(target.placeholder for target in configuration.targets.values()),
@@ -73,6 +75,8 @@ def summary(configuration: Configuration) -> dict[str, Any]:
         "channels": len(configuration.channels),
         "routes": len(configuration.routes),
         "conferences": len(configuration.conferences),
+        "compared": len(compared),
+        "with_baseline": sum(compared.values()),
     }
 
 
@@ -160,6 +164,12 @@ def _print_summary(configuration: Configuration, change: Difference | str) -> No
         ("负载 load", f"{figures['checks_per_second']:g} 次检查/秒 checks per second"),
         ("抽看 sampled", "; ".join(_sampled(configuration)) or "0："),
         ("规则 rules", f"{figures['rules']}"),
+        (
+            "基线 baselines",
+            f"{figures['with_baseline']} / {figures['compared']}：规则要比较的检查中有基线的 of the checks compared have one"
+            if figures["compared"]
+            else "0：",
+        ),
         ("通道 channels", f"{figures['channels']}, 路由 routes {figures['routes']}{nobody}"),
         ("将改变 would change", f"{change}"),
     ]
@@ -167,6 +177,19 @@ def _print_summary(configuration: Configuration, change: Difference | str) -> No
         if not said.startswith("0："):
             width = _LABEL - sum(unicodedata.east_asian_width(character) == "W" for character in label)
             screen.print(text(f"  {label:<{width}}{said}"))
+
+
+def _compared(configuration: Configuration) -> Mapping[str, bool]:
+    """The checks of which a rule compares a value with what is usual, and whether that is known of all such values."""
+    found: dict[str, bool] = {}
+    for rule in configuration.rules:
+        if not isinstance(rule.predicate, Threshold) or rule.predicate.deviates is None:
+            continue
+        for one in configuration.checks.values():
+            if rule.selector.matches(one):
+                known = covers(configuration.baselines.get(one.id, NOTHING_USUAL), rule.predicate.value)
+                found[one.id] = found.get(one.id, True) and known
+    return found
 
 
 def _sampled(configuration: Configuration) -> list[str]:

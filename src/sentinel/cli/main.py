@@ -22,6 +22,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "init": "init:init",
     "schema": "schema:schema",
+    "baseline": "baseline:app",
     "snmp": "snmp:app",
     "lab": "lab:app",
 }

@@ -14,12 +14,14 @@ import sentinel
 from sentinel.domain.incident import State, Telling
 from sentinel.engine.snapshot import CheckView
 from sentinel.web import answers, models
+from sentinel.web.baseline import BaselineQuery
+from sentinel.web.baseline import baseline as learned
 from sentinel.web.evidence import exhibit, exhibits
 from sentinel.web.openapi import Operation, document
 from sentinel.web.replies import answer, refused
 from sentinel.web.view import VIEW
 
-_Query = TypeVar("_Query", bound="Query")
+_Query = TypeVar("_Query", bound=BaseModel)
 
 CONTROL: web.AppKey[bool] = web.AppKey("control", bool)
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
@@ -173,6 +175,11 @@ async def sla(request: web.Request) -> web.Response:
     return answer(models.SlaPage(items=[answers.sla_item(figure) for figure in request.app[VIEW].snapshot.sla]))
 
 
+async def baseline(request: web.Request) -> web.Response:
+    """What is usual at each hour of the day."""
+    return await learned(request, _query(request, BaselineQuery))
+
+
 async def config(request: web.Request) -> web.Response:
     """Fingerprints of what is in force."""
     view = request.app[VIEW]
@@ -277,6 +284,18 @@ _ROUTES: tuple[tuple[_Handler, Operation], ...] = (
         ),
     ),
     (sla, Operation("GET", "/api/v1/sla", "sla", "Promises as they stand.", models.SlaPage)),
+    (
+        baseline,
+        Operation(
+            "GET",
+            "/api/v1/baseline",
+            "baseline",
+            "What is usual at each hour of the day, learned from what was measured.",
+            models.BaselinePage,
+            query=BaselineQuery,
+            refusals=(400,),
+        ),
+    ),
     (config, Operation("GET", "/api/v1/config", "config", "Fingerprints of what is in force.", models.ConfigItem)),
     (
         reload,

@@ -251,6 +251,36 @@ class SlaPage(Answer):
     items: list[SlaItem]
 
 
+class UsualItem(Answer):
+    """What is usual at one hour of the day."""
+
+    hour: int = Field(description="Hour of the day in Asia/Shanghai, 0 to 23.")
+    centre: float = Field(description="The usual value.")
+    spread: float = Field(description="How far it strays: a standard deviation.")
+    samples: int = Field(description="Good results that it was learned from.")
+    days: int = Field(description="Days that they are from.")
+
+
+class BaselineItem(Answer):
+    """What is usual of one check."""
+
+    check: str
+    values: dict[str, list[UsualItem]] = Field(
+        description="By value, or `name:item`; empty where nothing was measured yet."
+    )
+
+
+class BaselinePage(Answer):
+    """What is usual of some checks, in the order of the inventory."""
+
+    items: list[BaselineItem]
+    since: Time = Field(description="Beginning of what was learned from, UTC epoch seconds.")
+    until: Time
+    total: int = Field(description="Checks that values are kept of and that the filters match.")
+    limit: int
+    offset: int
+
+
 class ConfigItem(Answer):
     """What is in force: two that have the same fingerprint are configured alike."""
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from sentinel.config.configuration import Configuration
 from sentinel.config.problems import Problem
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.incident import Incident
 from sentinel.engine.ports import Clock, History
@@ -39,6 +40,10 @@ class Histories(Protocol):
 
     async def exhibit(self, incident: str, number: int) -> Evidence | None:
         """One piece of an incident's evidence; None where there is none."""
+        ...
+
+    async def usual(self, check: str, since: float, until: float) -> CheckBaseline:
+        """What is usual of a check, learned from the hours that start in [since, until)."""
         ...
 
     async def undelivered(self) -> Mapping[str, int]:

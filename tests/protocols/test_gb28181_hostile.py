@@ -433,7 +433,7 @@ async def test_one_host_takes_not_all_connections() -> None:
     body=st.binary(max_size=60),
 )
 def test_any_message_is_answered_or_counted(method: str, headers: list[tuple[str, str]], body: bytes) -> None:
-    registrar = Registrar(Identity(PLATFORM, DOMAIN, "MD5"), (HOST, 5060), lambda _: None)
+    registrar = Registrar(Identity(PLATFORM, DOMAIN, "MD5"), (HOST, 5060), lambda _: None, lambda _, __: None)
     from pydantic import SecretStr
 
     registrar.admit({DEVICE: Known(SecretStr(PASSWORD), 60.0)})
@@ -454,6 +454,7 @@ class Box:
     def __init__(self, check: Check) -> None:
         self._check = check
         self.hastened: list[str] = []
+        self.memories: list[Mapping[str, float]] = []
 
     def checks(self) -> list[Check]:
         return [self._check]
@@ -468,7 +469,8 @@ class Box:
         return {}
 
     def keep(self, check: str, memory: Mapping[str, float]) -> None:
-        raise AssertionError(check, memory)
+        assert check == self._check.id
+        self.memories.append(memory)
 
 
 async def test_what_comes_goes_or_falls_silent_hastens_its_checks() -> None:
@@ -503,6 +505,8 @@ async def test_what_comes_goes_or_falls_silent_hastens_its_checks() -> None:
                 while len(box.hastened) < 3:
                     await asyncio.sleep(0.02)
             assert not registrar.registrations
+            assert [one.get("silent") for one in box.memories] == [0, 1, None]  # it came, fell silent, went
+            assert PASSWORD not in str(box.memories)
         finally:
             transport.close()
 

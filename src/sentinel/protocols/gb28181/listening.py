@@ -120,6 +120,17 @@ class Listening:
         except MalformedMessage:
             self.malformed += 1
 
+    def way_to(self, host: str, port: int, *, over_tcp: bool) -> Way:
+        """The way to who was heard in the daemon's last run; of a connection it is dead until there is a new one.
+
+        Raises:
+            OSError: there is none.
+        """
+        local = self.local_to(host)
+        if over_tcp:
+            return Way("TCP", host, port, local)
+        return Way("UDP", host, port, local, _datagrams=self._datagrams, trusted=True)
+
     def local_to(self, host: str) -> tuple[str, int]:
         """Our address as that host sees it."""
         if not _is_wildcard(self.address):

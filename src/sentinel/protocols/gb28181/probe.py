@@ -7,6 +7,7 @@ registration and keep-alives, its catalogue, its status, and a live picture by I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final
 
@@ -51,12 +52,14 @@ async def _registration(registrar: Registrar, options: Gb28181Options, run: Run)
     device = options.device or ""
     with run.stage("register"):
         listened = time.monotonic() - registrar.listening.since
+        young = listened < options.warm_up
         found = registrar.registrations.get(device)
-        if found is None and listened < options.warm_up:
+        # A connection ended with the daemon's last run: to be registered, the device need not have come back yet.
+        if young and (found is None or (found.awaited and options.mode != "registered")):
             found = await _arrival(registrar, device, run)
         run.values["registered"] = float(found is not None)
         if found is None:
-            if listened < options.warm_up and not registrar.heard_of(device):
+            if young and not registrar.heard_of(device):
                 run.fail("too_early", f"listening for {listened:.0f} s of {options.warm_up:.0f} s, not registered yet")
             run.fail("not_registered", registrar.last_words(device))
         now = time.monotonic()
@@ -66,15 +69,17 @@ async def _registration(registrar: Registrar, options: Gb28181Options, run: Run)
         run.values["registration_age_seconds"] = now - found.since
         facts = {"agent": found.agent, "keepalive_status": found.state, "registered_from": found.way.host}
         run.facts.update({name: text for name, text in facts.items() if text})
+        if young and found.awaited:
+            if options.mode == "registered":
+                return found
+            run.fail("too_early", f"listening for {listened:.0f} s, and its connection has not come back yet")
         if not found.way.alive:
             run.fail("closed", "the device has ended the connection that it registered over")
     return found
 
 
 async def _arrival(registrar: Registrar, device: str, run: Run) -> Registration | None:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(0.0, run.left - min(LAST_WORD, run.left / 20))):
             await registrar.arrival(device)
-    except TimeoutError:
-        return None
     return registrar.registrations.get(device)

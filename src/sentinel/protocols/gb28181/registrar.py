@@ -21,6 +21,7 @@ import structlog
 from pydantic import SecretStr
 
 from sentinel.protocols.gb28181.asking import AGENT, Asking
+from sentinel.protocols.gb28181.kept import MAX_EXPIRY, Kept, mark_of
 from sentinel.protocols.gb28181.listening import Listening, Way
 from sentinel.wire.manscdp import MalformedBody, parse, peek
 from sentinel.wire.sip import Request, Response, new_tag, respond
@@ -30,10 +31,12 @@ from sentinel.wire.sip_login import Realm
 log = structlog.get_logger(__name__)
 
 USUAL_EXPIRY: Final = 3_600
-MAX_EXPIRY: Final = 7 * 86_400
 MISSED: Final = 3
 """Keep-alives that are missed before the device's checks are hastened; a rule says when it is a fault."""
 MAX_KEEPALIVE_BYTES: Final = 4_096
+EXPIRED: Final = "expired"
+LAPSED: Final = "expired soon after our restart"
+"""It may have been renewed in vain while nobody listened."""
 MAX_NAMES_LOGGED: Final = 64
 
 _BEIJING: Final = ZoneInfo("Asia/Shanghai")
@@ -58,10 +61,19 @@ class Registration:
     """What its last keep-alive said of itself: OK, ERROR."""
     told: bool = False
     """Its missing keep-alives have hastened its checks."""
+    counted_from: float = 0.0
+    """Keep-alives from before were sent while nobody listened."""
+    resumed: bool = False
+    """It is of the daemon's last run, and was not heard since."""
+
+    @property
+    def awaited(self) -> bool:
+        """Its connection ended with the daemon's last run, and it has not come back yet."""
+        return self.resumed and not self.way.alive
 
     def missed(self, now: float) -> int:
         """Keep-alives that should have come since the last one; a registration counts as one."""
-        return max(0, math.floor((now - self.heard_at) / self.keepalive))
+        return max(0, math.floor((now - max(self.heard_at, self.counted_from)) / self.keepalive))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +95,16 @@ class Identity:
 
 @dataclass(slots=True)
 class Registrar:
-    """Answers at one address and port.  ``changed`` is called with a device whose registration came, went or aged."""
+    """Answers at one address and port.
+
+    ``changed`` is called with a device whose registration came, went or aged; ``keep`` with a device, and what is to be
+    kept of it over a restart, which is nothing where it has gone.
+    """
 
     identity: Identity
     place: tuple[str, int]
     changed: Callable[[str], None]
+    keep: Callable[[str, Mapping[str, float]], None]
     known: dict[str, Known] = field(default_factory=dict)
     registrations: dict[str, Registration] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
@@ -137,14 +154,36 @@ class Registrar:
         return self._number
 
     async def arrival(self, device: str) -> None:
-        """Wait until the device has registered."""
-        while device not in self.registrations:
+        """Wait until the device has registered and can be asked."""
+        while (found := self.registrations.get(device)) is None or not found.way.alive:
             self._arrivals.clear()
             await self._arrivals.wait()
 
+    def resume(self, device: str, kept: Kept) -> None:
+        """Go on with a registration of the daemon's last run, unless it has ended meanwhile or a newer one is known.
+
+        What came over UDP is used at once; what came in a connection when the device speaks again.
+        """
+        known = self.known.get(device)
+        now, wall = time.monotonic(), _wall()
+        left = min(kept.expires_at - wall, MAX_EXPIRY)
+        if known is None or device in self.registrations or kept.mark != self._mark(device) or left <= 0:
+            return
+        try:
+            way = self.listening.way_to(kept.host, kept.port, over_tcp=kept.over_tcp)
+        except OSError:  # there is no way to it any more
+            return
+        since, heard_at = (now - max(0.0, wall - at) for at in (kept.since, kept.heard_at))
+        made = Registration(device, way, since, now + left, known.keepalive, heard_at, told=kept.silent, resumed=True)
+        # Nobody heard what it sent meanwhile; but one that was silent before is not well because of our restart.
+        made.counted_from = 0.0 if kept.silent else now
+        self.registrations[device] = made
+        self._arrivals.set()
+        log.info("gb28181.resumed", device=device, host=kept.host, expires=round(left))
+
     def heard_of(self, device: str) -> bool:
         """Whether it was registered with us and is no more, or has tried in vain."""
-        return device in self._ended
+        return self._ended.get(device, LAPSED) != LAPSED
 
     def last_words(self, device: str) -> str:
         """How its last registration ended, or why none came about; for people."""
@@ -155,9 +194,10 @@ class Registrar:
         now = time.monotonic()
         for registration in list(self.registrations.values()):
             if registration.expires_at <= now:
-                self._end(registration.device, "expired")
+                self._end(registration.device, EXPIRED)
             elif registration.missed(now) >= MISSED and not registration.told:
                 registration.told = True
+                self._note(registration)
                 self.changed(registration.device)
 
     def admit(self, known: Mapping[str, Known]) -> None:
@@ -220,17 +260,38 @@ class Registrar:
             made.state = old.state
         self.registrations[device] = made
         self._arrivals.set()
+        self._note(made)
         if old is None:
             log.info("gb28181.registered", device=device, host=way.host, expires=seconds)
-        if old is None or old.told:
+        if old is None or old.told or old.awaited:
             self.changed(device)
 
     def _end(self, device: str, reason: str) -> None:
-        if self.registrations.pop(device, None) is not None:
+        ended = self.registrations.pop(device, None)
+        if ended is not None:
             log.info("gb28181.ended", device=device, reason=reason)
             if device in self.known:
-                self._ended[device] = reason
+                self._ended[device] = LAPSED if reason == EXPIRED and ended.resumed else reason
+            self.keep(device, {})
             self.changed(device)
+
+    def _note(self, registration: Registration) -> None:
+        """Have kept what a restart would forget."""
+        way, ahead = registration.way, _wall() - time.monotonic()
+        kept = Kept(
+            self._mark(registration.device),
+            way.host,
+            way.port,
+            way.transport == "TCP",
+            registration.since + ahead,
+            registration.heard_at + ahead,
+            registration.expires_at + ahead,
+            registration.told,
+        )
+        self.keep(registration.device, kept.memory())
+
+    def _mark(self, device: str) -> int:
+        return mark_of(*self.place, self.identity.server_id, self.identity.domain, device)
 
     def _message(self, request: Request, way: Way) -> Response:
         registration = self._sender(request, way)
@@ -248,13 +309,15 @@ class Registrar:
 
     def _keepalive(self, registration: Registration, body: bytes, way: Way) -> None:
         now = time.monotonic()
-        late, registration.told = registration.told, False
+        late, registration.told = registration.told or registration.awaited, False
         # The same host from another port, or in another connection: a router in between has forgotten the old one.
         way.trusted = True
-        registration.heard_at, registration.way = now, way
+        registration.heard_at, registration.way, registration.resumed = now, way, False
+        self._arrivals.set()
         if len(body) <= MAX_KEEPALIVE_BYTES:
             with contextlib.suppress(MalformedBody):
                 registration.state = parse(body).fields.get("Status", "")[:40]
+        self._note(registration)
         if late:
             self.changed(registration.device)
 
@@ -295,5 +358,9 @@ def _expiry(request: Request, contact: str) -> int:
 
 def _date() -> str:
     """Beijing time to the millisecond, by which devices set their clocks (GB/T 28181-2016, 9.10)."""
-    now = datetime.fromtimestamp(time.time(), _BEIJING)  # noqa: TID251 - their clocks are to show what ours does
+    now = datetime.fromtimestamp(_wall(), _BEIJING)
     return now.replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _wall() -> float:
+    return time.time()  # noqa: TID251 - what devices set their clocks by, and what is kept over a restart

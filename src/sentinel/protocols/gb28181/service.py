@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
 import structlog
 
 from sentinel.picture import DecoderPool, decoder_pool
+from sentinel.protocols.gb28181.kept import Kept
 from sentinel.protocols.gb28181.options import TO_PLATFORM, Gb28181Options
 from sentinel.protocols.gb28181.registrar import Identity, Known, Registrar
 from sentinel.sdk.protocol import Inbox
@@ -42,6 +43,7 @@ class Service:
         self.pool = pool
         self._registrars: dict[Place, Registrar] = {}
         self._inbox: Inbox | None = None
+        self._named: Mapping[tuple[Place, str | None], list[str]] = {}
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._farewells: set[asyncio.Task[Any]] = set()
@@ -49,6 +51,11 @@ class Service:
     def attach(self, inbox: Inbox) -> None:
         """Take the checks as they are configured now: listen where they say, admit whom they name."""
         self._inbox = inbox
+        self._named = defaultdict(list)
+        for check in inbox.checks():
+            options = check.options
+            if options.mode not in TO_PLATFORM:
+                self._named[(options.listen, options.listen_port), options.device].append(check.id)
         self._own(self._arrange(), "gb28181 registrars", self._tasks)
 
     async def registrar(self, options: Gb28181Options) -> Registrar:
@@ -69,7 +76,10 @@ class Service:
                 "bad_option",
             )
         if options.device is not None and options.password is not None:
+            first = options.device not in found.known
             found.known[options.device] = Known(options.password, options.keepalive)
+            if first:  # before a probe may find it missing
+                self._resume(found, options)
         return found
 
     def say_goodbye(self, farewell: Coroutine[Any, Any, None]) -> None:
@@ -129,7 +139,10 @@ class Service:
         def changed(device: str) -> None:
             self._hasten(place, device)
 
-        registrar = Registrar(identity, place, changed)
+        def keep(device: str, memory: Mapping[str, float]) -> None:
+            self._keep(place, device, memory)
+
+        registrar = Registrar(identity, place, changed, keep)
         try:
             await registrar.listening.open()
         except OSError as error:
@@ -140,12 +153,23 @@ class Service:
         return registrar
 
     def _hasten(self, place: Place, device: str) -> None:
-        if self._inbox is None:
+        if self._inbox is not None:
+            for check in self._named.get((place, device), ()):
+                self._inbox.hasten(check)
+
+    def _keep(self, place: Place, device: str, memory: Mapping[str, float]) -> None:
+        """With the first of the checks that name the device; with the others nothing, whatever was there before."""
+        if self._inbox is not None:
+            for number, check in enumerate(self._named.get((place, device), ())):
+                self._inbox.keep(check, {} if number else memory)
+
+    def _resume(self, registrar: Registrar, options: Gb28181Options) -> None:
+        if self._inbox is None or options.device is None:
             return
-        for check in self._inbox.checks():
-            options = check.options
-            if options.device == device and (options.listen, options.listen_port) == place:
-                self._inbox.hasten(check.id)
+        found = (Kept.of(self._inbox.kept(check)) for check in self._named.get((registrar.place, options.device), ()))
+        newest = max((one for one in found if one is not None), key=lambda one: one.heard_at, default=None)
+        if newest is not None:
+            registrar.resume(options.device, newest)
 
     def _own(self, work: Coroutine[Any, Any, None], name: str, tasks: set[asyncio.Task[Any]]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

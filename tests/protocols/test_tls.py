@@ -22,6 +22,12 @@ from pydantic import ValidationError
 
 from sentinel.domain.failure import Failure
 from sentinel.domain.observation import Measurement
+from sentinel.domain.target import Check
+from sentinel.lab.authority import Authority as LabAuthority
+from sentinel.lab.faults import CERT_EXPIRED
+from sentinel.lab.servers.tls import SIMULATION, TlsService
+from sentinel.lab.serving import OverTcp
+from sentinel.lab.simulation import Service
 from sentinel.protocols.tls import PROTOCOL, TlsCheckOptions
 from tests.support.authority import Authority, Certificate
 from tests.support.fixtures import NewFolder, StartHostile, StartNginx
@@ -344,6 +350,25 @@ async def test_starttls_through_stunnel(protocol: str, authority: Authority, new
     assert set(measured.stages) == {"connect", "banner", "exchange", "tls", "expect"}
     assert cause(expired.failure) == ("tls", "tls_expired")
     assert expired.values["certificate_days_left"] == pytest.approx(-2, abs=0.1)
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3"])
+async def test_the_lab_begins_tls_where_it_is_asked_to(protocol: str, tmp_path: Path) -> None:
+    authority = LabAuthority(tmp_path)
+    options = TlsCheckOptions(port=free_port(HOST), starttls=protocol, tls_ca_file=str(authority.file))  # type: ignore[arg-type]  # one of them
+    check = Check("peer.tls", "tls", target(HOST), "tls", "tls", options, 60.0, 5.0, "centre")
+    service = Service(SIMULATION, "tcp", HOST, options.port, (check,))
+    server = OverTcp(service, TlsService(service, authority), authority)
+    await server.open()
+    try:
+        good = await measure(PROTOCOL, target(HOST), options)
+        await server.show(frozenset({CERT_EXPIRED}))
+        expired = await measure(PROTOCOL, target(HOST), options)
+    finally:
+        await server.close()
+        await asyncio.sleep(0.05)
+    assert good.failure is None, good.failure
+    assert cause(expired.failure) == ("tls", "tls_expired")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ python -m bench.picture [--pictures N] [--seeds N] [--json FILE]
 
 CPU is of the measures of one 1080p picture, and of the JPEG that is made once a run.  Precision and recall are those
 of ``config/sla.yaml`` on the labelled set of ``tests/picture``: real pictures at full size with faults and without,
-encoded, and GStreamer's test patterns; each seed makes another set of the same pictures.
+encoded, and GStreamer's test patterns.  Each seed makes another set: other parts of the pictures, other light, lenses,
+grain, codecs and qualities.  Thresholds were found on seeds 101 to 105; seeds 1 to 5 are for measuring only.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> int:
     """Measure the cost, then the set."""
     parser = options("picture", __doc__ or "")
     parser.add_argument("--pictures", type=int, default=200, help="times that each work is done")
-    parser.add_argument("--seeds", type=int, default=3, help="how many sets are made")
+    parser.add_argument("--seeds", type=int, default=5, help="how many sets are made")
     chosen = parser.parse_args()
     picture = scenes.grain(scenes.base("astronaut"), 2.0, np.random.default_rng(1))
     unit = labelled.encoded([picture], "h264", 26)[0]

@@ -31,6 +31,7 @@ RULES = {
     "picture-dark": "dark",
     "picture-bright": "bright",
     "picture-uniform": "uniform",
+    "picture-test-card": "test card",
     "picture-frozen": "frozen",
     "picture-snow": "snow",
     "picture-blurred": "blur",
@@ -130,7 +131,10 @@ PATTERNS = {
     "red": ("uniform",),
     "green": ("uniform",),
     "snow": ("snow",),
-    "smpte75": ("frozen", "covered", "stripes"),  # a test card is featureless, and its bars are stripes
+    "smpte": ("test card",),
+    "smpte75": ("test card", "frozen"),
+    "smpte100": ("test card",),
+    "smpte-rp-219": ("test card",),
 }
 """GStreamer's ``videotestsrc``, and what its pictures are."""
 

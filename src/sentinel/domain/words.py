@@ -254,6 +254,7 @@ VALUES: Final[Mapping[str, Word]] = {
     "picture_noise_ratio": Word("画面噪声", "noise of the picture"),
     "picture_cast_ratio": Word("画面偏色程度", "colour cast of the picture"),
     "picture_covered_ratio": Word("画面无内容面积", "featureless share of the picture"),
+    "picture_test_card_ratio": Word("测试卡彩条占比", "test card's share of the picture"),
     "picture_stripes_ratio": Word("画面条纹程度", "stripes over the picture"),
     "picture_still_seconds": Word("画面静止时间", "time for which the picture stands still"),
     "frame_rate_hertz": Word("帧率", "pictures a second"),

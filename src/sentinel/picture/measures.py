@@ -25,6 +25,8 @@ UNIFORM: Final = 0.95
 """A picture of which this share has one colour is uniform: its edges are those of a caption."""
 COVERED: Final = 0.65
 """A picture of which this share is featureless has too few edges of its own."""
+TEST_CARD: Final = 0.3
+"""A picture of which this share is in the colours of a test card is one: bars are no stripes, and cover nothing."""
 SNOW: Final = 0.1
 """A picture whose grain is as strong as this has no edges that could be told from it."""
 
@@ -36,6 +38,12 @@ _FLAT = 2.0
 """Mean difference of neighbouring pixels below which a block is featureless, in levels."""
 _CONTRAST = 18.0
 """Levels between the darkest and the brightest of a patch that has an edge to look at."""
+_STRONG = 40.0
+"""Levels of chroma from which a colour is a strong one: the bars of a card have 60 and more."""
+_PLAIN = 0.02
+"""Share of the picture that one plain colour takes, at least."""
+_HUES = 4
+"""Of the six hues of colour bars, how many must be there."""
 _VEIL = 24
 """Levels of stray light over all, at most: more is a scene's own."""
 _STEPS = 1.5
@@ -72,6 +80,29 @@ def uniformity(planes: Planes, looked_at: Mask | None) -> float:
         near = np.convolve(counts, np.ones(2 * _ALIKE + 1, np.int64), "same")
         alike &= np.abs(values - int(np.argmax(near))) <= _ALIKE
     return float((alike if keep is None else alike[keep]).mean()) if keep is None or keep.any() else 0.0
+
+
+def test_card(planes: Planes, looked_at: Mask | None) -> float:
+    """Share of the picture in plain strong colours of at least four of the hues of colour bars; else 0.
+
+    A colour is a cell of eight levels of luma and chroma: what has texture or shade is in many, and in none of them
+    enough.
+    """
+    luma, blue, red, keep = _sampled(planes, looked_at)
+    strong = np.hypot(blue, red) > _STRONG
+    total = luma.size
+    if keep is not None:
+        strong &= keep
+        total = max(1, int(keep.sum()))
+    levels = luma[strong].astype(np.intp) >> 3
+    across, down = ((plane[strong] + 128).astype(np.intp) >> 3 for plane in (blue, red))
+    cells = levels << 10 | across << 5 | down
+    counts = np.bincount(cells, minlength=1 << 15)
+    plain = counts[cells] >= _PLAIN * total
+    # Red, yellow, green, cyan, blue and magenta are about sixty degrees apart, the first at about 110.
+    angle = np.degrees(np.arctan2(red[strong][plain], blue[strong][plain]))
+    shares = np.bincount(((angle + 280) % 360 // 60).astype(np.intp), minlength=6) / total
+    return float(shares.sum()) if (shares >= _PLAIN).sum() >= _HUES else 0.0
 
 
 def cast(planes: Planes, looked_at: Mask | None) -> float | None:

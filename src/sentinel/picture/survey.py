@@ -65,6 +65,9 @@ class Survey:
         if found["picture_uniform_ratio"] > measures.UNIFORM:
             del found["picture_luma_peak_ratio"]  # of one colour: it is neither dark nor lit
             return found
+        found["picture_test_card_ratio"] = measures.test_card(planes, looked_at)
+        if found["picture_test_card_ratio"] > measures.TEST_CARD:
+            return found
         found["picture_covered_ratio"] = measures.coverage(planes.small, looked_at)
         grain = found.get("picture_noise_ratio", measures.SNOW)
         edges = grain < measures.SNOW and found["picture_covered_ratio"] < measures.COVERED

@@ -15,6 +15,7 @@ PICTURE_VALUES: Final = (
     Value("picture_luma_peak_ratio", "1", "Brightness that 0.5 % of the picture reach or exceed.", daily=True),
     Value("picture_bright_ratio", "1", "Share of the picture that is next to white.", daily=True),
     Value("picture_uniform_ratio", "1", "Share of the picture that has one colour without any grain.", daily=True),
+    Value("picture_test_card_ratio", "1", "Share of the picture in the plain colours of a test card's bars; else 0."),
     Value(
         "picture_sharpness_ratio",
         "1",

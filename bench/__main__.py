@@ -14,7 +14,9 @@ from typing import Any
 
 from bench.peers import RESULTS
 
-ORDER = ("scheduler", "engine", "icmp", "snmp", "http_probe", "rtsp", "picture", "exposition")
+ORDER = (
+    "scheduler", "engine", "icmp", "snmp", "http_probe", "rtsp", "picture", "exposition", "whole", "growth",
+)  # fmt: skip
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 PREFACE = """\

@@ -20,7 +20,7 @@ from tests.support.authority import Authority
 from tests.support.nginx import serve
 
 AT_ONCE = 16
-LIMITS = {"http": 0.6, "https": 1.1}  # of blackbox_exporter's CPU; with TLS both pay OpenSSL's and Go's price for it
+LIMITS = {"http": 0.5, "https": 1.15}  # of blackbox_exporter's CPU; with TLS both pay OpenSSL's and Go's price for it
 
 BLACKBOX = """
 modules:

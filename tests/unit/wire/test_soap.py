@@ -9,6 +9,10 @@ from sentinel.wire.soap import MAX_TEXT, Element, Fault, MalformedMessage, compo
 from sentinel.wire.ws_security import password_digest, username_token
 
 BEIJING = timezone(timedelta(hours=8))
+TWO_CODES = (
+    "<Fault><Code><Value>s:Sender</Value><Subcode><Value>t:A</Value><Subcode><Value>t:B</Value></Subcode></Subcode>"
+    "</Code><Reason><Text>no such</Text></Reason></Fault>"
+)
 
 
 def test_a_message_is_read_by_local_names() -> None:
@@ -50,8 +54,7 @@ def test_a_long_text_is_cut() -> None:
     ("inside", "expected"),
     [
         (
-            "<Fault><Code><Value>s:Sender</Value><Subcode><Value>t:A</Value><Subcode><Value>t:B</Value></Subcode>\
-</Subcode></Code><Reason><Text>no such</Text></Reason></Fault>",
+            TWO_CODES,
             Fault(("Sender", "A", "B"), "no such"),
         ),
         ("<Fault><faultcode>s:Server</faultcode><faultstring>x</faultstring></Fault>", Fault(("Server",), "x")),

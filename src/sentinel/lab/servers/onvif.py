@@ -168,7 +168,8 @@ class Device:
     def _profiles(self) -> str:
         return (
             '<m:Profiles token="main" fixed="true"><tt:Name>主码流</tt:Name>'
-            '<tt:VideoSourceConfiguration token="source"><tt:Name>source</tt:Name><tt:UseCount>1</tt:UseCount><tt:SourceToken>source</tt:SourceToken>'
+            '<tt:VideoSourceConfiguration token="source"><tt:Name>source</tt:Name><tt:UseCount>1</tt:UseCount>'
+            "<tt:SourceToken>source</tt:SourceToken>"
             f'<tt:Bounds x="0" y="0" width="{scene.WIDTH}" height="{scene.HEIGHT}"/></tt:VideoSourceConfiguration>'
             "</m:Profiles>"
         )

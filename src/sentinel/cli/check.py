@@ -166,7 +166,7 @@ def _print_summary(configuration: Configuration, change: Difference | str) -> No
         ("规则 rules", f"{figures['rules']}"),
         (
             "基线 baselines",
-            f"{figures['with_baseline']} / {figures['compared']}：规则要比较的检查中有基线的 of the checks compared have one"
+            f"{figures['with_baseline']} / {figures['compared']}：有基线的受比较检查 of the checks compared have one"
             if figures["compared"]
             else "0：",
         ),

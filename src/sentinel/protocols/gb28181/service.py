@@ -113,6 +113,7 @@ class Service:
         for registrar in self._registrars.values():
             registrar.listening.close()
         self._registrars.clear()
+        await asyncio.sleep(0)  # the loop closes datagram sockets in its next turn: then the address is free
 
     async def _arrange(self) -> None:
         wanted: dict[Place, dict[str, Known]] = {}

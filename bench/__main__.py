@@ -39,7 +39,7 @@ NOTES = """\
   estate the figure to look at is the one beside fping.
 - **whole** costs us most where connections are opened: the kernel's connecting and aiohttp's parser are what is left of
   an HTTP check. Before a request went without aiohttp's session, before each SNMP agent kept a session of its own and
-  before results within their limits were passed by, it was a third dearer.
+  before results within their limits were passed by, the daemon took half as much again (0.26 cores, then 0.18).
 - **SNMP** leaves little room: the runner costs about 19 microseconds of a GET and the look at each datagram 9.
 - **HTTPS** is OpenSSL's handshake on both sides; there is no large win to be had.
 - **engine** has no peer: it is what one swept check costs from the wheel to the store's roll-up, without a socket.

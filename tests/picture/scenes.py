@@ -49,7 +49,9 @@ def view(name: str, random: np.random.Generator) -> Picture:
     if random.integers(2):
         rows, columns = (max(2, round(side * ratio)) for side in picture.shape[:2])
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        picture = frame.reformat(columns, rows, interpolation=Interpolation.LANCZOS).to_ndarray()
+        picture = (
+            frame.reformat(columns, rows, interpolation=Interpolation.LANCZOS).to_ndarray().astype(np.uint8, copy=False)
+        )
     down, right = (
         _mirrored(length, side, random) for length, side in zip((HEIGHT, WIDTH), picture.shape, strict=False)
     )

@@ -30,8 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-Credentials = CommunityData | UsmUserData
-
 
 def community(version: int) -> CommunityData:
     return CommunityData("public", mpModel=version)
@@ -56,7 +54,7 @@ async def engine() -> AsyncIterator[SnmpEngine]:
         made.close_dispatcher()
 
 
-async def send(sender: SnmpEngine, who: Credentials, kind: str, port: int) -> Any:
+async def send(sender: SnmpEngine, who: CommunityData | UsmUserData, kind: str, port: int) -> Any:
     """What pysnmp says of it: an error indication, or None where it was sent, and, of an inform, acknowledged."""
     place = await UdpTransportTarget.create((HOST, port), timeout=1.0, retries=1)
     told = NotificationType(ObjectIdentity(LINK_DOWN)).add_varbinds(

@@ -49,6 +49,9 @@ SHOWN = [
     ("surveillance-platform", "gb28181-no-picture", "surveillance-platform.play", ("first_packet", "no_packets")),
     ("surveillance-platform", "down", "surveillance-platform.sip", ("options", "timed_out")),
     ("set-209", "down", "set-209.call", ("connect", "refused")),
+    ("time-server", "clock-unsynchronised", "time-server.clock", ("expect", "mismatch")),
+    ("biz-01", "login-refused", "biz-01.login", ("expect", "forbidden")),
+    ("recorder-1", "host-key-changed", "recorder-1.load", ("key_exchange", "host_key_changed")),
     ("access-internal", "switch-down", "access-internal.agent", ("get", "timed_out")),
     ("access-internal", "switch-down", "duty-int-1.desktop", ("connect", "refused")),
 ]
@@ -57,8 +60,21 @@ MEASURED = {"rtsp-loss", "picture-frozen", "picture-black", "picture-no-signal",
 MEASURED |= {"unregistered", "packet-loss", "camera-unplugged", "microphone-unplugged"}  # tests/unit/lab/test_codec.py
 MEASURED |= {"mcu-not-full", "mcu-partly-connected"}
 MEASURED |= {"clock-drift"}  # tests/protocols/test_onvif.py
-ELSEWHERE = {"gb28181-unregistered"}  # tests/unit/lab/test_gb28181.py: an order from here would block the registrar
+ELSEWHERE = {"heartbeat-fails"}  # test_demo.py: only a daemon that runs is called
+ELSEWHERE |= {"gb28181-unregistered"}  # tests/unit/lab/test_gb28181.py: an order from here would block the registrar
 """Faults that fail no probe and are seen in its values: tests/unit/lab/test_camera.py and test_gb28181.py."""
+
+
+VALUES: list[tuple[str, str, str, str, float]] = [
+    ("time-server", "clock-wrong", "time-server.clock", "offset_seconds", 300),
+    ("hall-display", "lamp-failed", "hall-display.control", "error:lamp", 2),
+    ("hall-display", "display-off", "hall-display.control", "power", 0),
+    ("recorder-1", "recording-missing", "recorder-1.recordings", "missing_numbers", 2),
+    ("recorder-1", "recording-stopped", "recorder-1.recordings", "newest_age_seconds", 10_800),
+    ("access-internal", "link-down", "access-internal.interfaces", "if_up:ge0/0/1", 0),
+    ("hall-ups", "mains-lost", "hall-ups.state", "ups_on_battery", 1),
+]
+"""Faults that fail no probe either, what they change, and to what."""
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +135,24 @@ async def test_a_fault_shows_and_heals(
     assert (await probe(lab, check)).failure is None
 
 
+@pytest.mark.parametrize(("target", "fault", "check", "value", "shown"), VALUES, ids=str)
+async def test_a_fault_changes_a_value_and_heals(
+    lab: RunningLab, probe: Prober, target: str, fault: str, check: str, value: str, shown: float
+) -> None:
+    well = await probe(lab, check)
+    assert well.failure is None
+    assert lab.order("break", target, fault)["ok"]
+    ill = await probe(lab, check)
+    assert ill.failure is None
+    assert ill.values[value] == pytest.approx(shown, rel=0.2)
+    assert well.values[value] != pytest.approx(shown, rel=0.2)
+    assert lab.order("heal", target)["ok"]
+    assert (await probe(lab, check)).values[value] != pytest.approx(shown, rel=0.2)
+
+
 def test_every_fault_is_shown_above() -> None:
-    assert set(FAULTS) == {fault for _, fault, _, _ in SHOWN} | MEASURED | ELSEWHERE | {"slow", "h323-reject"}
+    shown = {fault for _, fault, *_ in (*SHOWN, *VALUES)} | {"slow", "h323-reject"}
+    assert set(FAULTS) == shown | MEASURED | ELSEWHERE
 
 
 @pytest.mark.parametrize(

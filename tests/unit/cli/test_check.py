@@ -8,6 +8,7 @@ import shutil
 import socketserver
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,28 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def test_it_says_in_what_time_samples_cover_everything(estate: Path) -> None:
+    code, out, _ = run("--config", estate)
+    assert code == 0
+    assert "抽看 sampled          img-01.pictures 全部轮到需 20m covers all in 20 rounds\n" in out
+    replace(
+        estate / "inventory.yaml", "interval: 1m\n            timeout: 15s", "interval: 30s\n            timeout: 15s"
+    )
+    assert "img-01.pictures 全部轮到需 10m covers all in 20 rounds\n" in run("--config", estate)[1]
+    replace(estate / "inventory.yaml", "numbers: 1-60, sample: 5", "numbers: 1-2, sample: 2")
+    assert "sampled" not in run("--config", estate)[1]
+
+
 def test_the_summary_of_what_is_shipped(estate: Path) -> None:
     code, out, _ = run("--config", estate)
     assert code == 0
-    assert "目标 targets          320\n" in out
-    assert "placeholders     158：须补全真实名称和地址 they want real names and addresses\n" in out
-    assert "checks           522: http 59, icmp 171, rtsp 40, snmp 63, tcp 189\n" in out
+    shipped = load(estate, catalog=open_catalog(estate))
+    placeholders = sum(target.placeholder for target in shipped.targets.values())
+    by_protocol = Counter(check.protocol for check in shipped.checks.values())
+    protocols = ", ".join(f"{name} {count}" for name, count in sorted(by_protocol.items()))
+    assert f"目标 targets          {len(shipped.targets)}\n" in out
+    assert f"placeholders     {placeholders}：须补全真实名称和地址 they want real names and addresses\n" in out
+    assert f"checks           {len(shipped.checks)}: {protocols}\n" in out
     assert "unobserved   6：所在网络没有探测点 no vantage reaches their zone\n" in out
     assert "checks per second\n" in out
     assert "channels         0, 路由 routes 0：不会通知任何人 nobody is told of anything\n" in out
@@ -92,7 +109,7 @@ def test_errors_for_machines(estate: Path) -> None:
 
 
 def test_warnings_are_said_and_are_no_errors(estate: Path) -> None:
-    replace(estate / "sla.yaml", "select: {kind: camera}", "select: {kind: kamera}")
+    replace(estate / "sla.yaml", "select: {kind: camera, protocol: [rtsp, gb28181]}", "select: {kind: kamera}")
     code, out, _ = run("--config", estate)
     assert code == 0
     assert "the rule `camera-down` selects no check（警告 warning）\n" in out
@@ -104,7 +121,9 @@ def test_the_summary_for_machines(estate: Path) -> None:
     answer = json.loads(run("--config", estate, "--probes", estate.parent / "probes", "--json")[1])
     assert answer["ok"] is True
     assert answer["change"] is None
-    assert (answer["summary"]["targets"], answer["summary"]["venues"], answer["summary"]["systems"]) == (320, 12, 59)
+    shipped = load(estate, catalog=open_catalog(estate))
+    assert answer["summary"]["targets"] == len(shipped.targets)
+    assert (answer["summary"]["venues"], answer["summary"]["systems"]) == (12, 59)
     assert sum(answer["summary"]["checks_by_protocol"].values()) == answer["summary"]["checks"]
 
 
@@ -153,16 +172,16 @@ def test_what_would_change_in_the_daemon_that_runs(estate: Path, daemon: Callabl
     daemon(200, prints(load(estate, catalog=open_catalog(estate))))
     assert "would change   无变化 nothing\n" in run("--config", estate)[1]
     replace(estate / "inventory.yaml", "address: 198.18.23.1\n", "address: 198.18.23.9\n")
-    assert "would change   ~2 项检查 checks, 告警不变 no alert changes\n" in run("--config", estate)[1]
+    assert "would change   ~4 项检查 checks, 告警不变 no alert changes\n" in run("--config", estate)[1]
     replace(estate / "inventory.yaml", 'address: "198.18.24.{n}", count: 2', 'address: "198.18.24.{n}", count: 3')
     replace(estate / "inventory.yaml", "id: set-huixinli", "id: set-hxl")
     replace(estate / "sla.yaml", "below: 30", "below: 60")
     replace(estate / "sla.yaml", "id: ping-lost", "id: ping-gone")
     out = run("--config", estate)[1]
-    assert "would change   +4 -2 ~2 项检查 checks, 告警规则变化 these alerts change: " in out
+    assert "would change   +7 -4 ~4 项检查 checks, 告警规则变化 these alerts change: " in out
     assert "these alerts change: 证书即将到期, 连通性检查失败, ping-lost\n" in out
     change = json.loads(run("--config", estate, "--json")[1])["change"]
-    assert change["checks"]["removed"] == ["set-huixinli.call", "set-huixinli.ping"]
+    assert {check.partition(".")[0] for check in change["checks"]["removed"]} == {"set-huixinli"}
     assert change["rules"] == {"added": ["ping-gone"], "removed": ["ping-lost"], "changed": ["certificate-expiring"]}
 
 

@@ -30,7 +30,7 @@ def test_what_it_writes_is_right(tmp_path: Path) -> None:
     assert code == 0
     assert f"sentinel check --config {tmp_path}/new/config\n" in out
     config = tmp_path / "new/config"
-    assert len(load(config, catalog=open_catalog(config)).targets) == 320
+    assert len(load(config, catalog=open_catalog(config)).targets) > 300
     assert (tmp_path / "new/probes/profiles/interfaces.yaml").is_file()
     assert (tmp_path / "new/probes/site/example.py").is_file()
 
@@ -88,7 +88,7 @@ def test_schemas_are_printed_or_written(tmp_path: Path) -> None:
     code, _, err = run("schema", "slo")
     assert code == 2
     assert "no such file; known" in err.replace("\n", " ")
-    assert run("schema", "--write", tmp_path / "s")[1].count("wrote ") == 6
+    assert run("schema", "--write", tmp_path / "s")[1].count("wrote ") == len(FILES)
     assert run("schema", "--write", tmp_path / "s")[1] == ""
     assert run("schema", "--reference")[1].startswith("# Configuration\n")
     (tmp_path / "file").write_text("", encoding="utf-8")

@@ -341,3 +341,29 @@ async def test_a_cancelled_probe_leaves_nothing() -> None:
             await camera.gone()
         assert {task for task in asyncio.all_tasks() if task not in before and "serve" not in repr(task)} == set()
     assert camera.methods[-1] == "TEARDOWN"
+
+
+@pytest.mark.parametrize("method", ["GET_PARAMETER", "OPTIONS"])
+async def test_a_server_that_never_answers_the_keep_alive_is_watched_to_the_end(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr("sentinel.protocols.rtsp.watch.REPORT_SECONDS", 60.0)  # this camera knows no RTCP
+    camera = Camera(after_play=media(stream()), session="1234;timeout=2")
+
+    def once(camera: Camera, request: Request) -> bytes:
+        if camera.methods.count("OPTIONS") > 1:
+            return b""
+        return camera.ok(
+            request, "Public: GET_PARAMETER, DESCRIBE" if method == "GET_PARAMETER" else "Public: DESCRIBE"
+        )
+
+    def each_its_own(camera: Camera, request: Request) -> bytes:  # sound is set up as well where a stream is watched
+        return camera.ok(request, "Session: 1234;timeout=2", f"Transport: {request.headers['transport']}")
+
+    camera.answers = {"OPTIONS": once, "SETUP": each_its_own, "GET_PARAMETER": lambda _camera, _request: b""}
+    seen = await look(camera, watch=2.2)
+    assert seen.failure is None
+    assert seen.facts["keep_alive"] == f"{method}: no answer"
+    assert camera.methods[camera.methods.index("PLAY") + 1 :].count(method) >= 2  # asked again all the same
+    assert camera.methods[-1] == "TEARDOWN"
+    assert seen.took < 5

@@ -88,7 +88,7 @@ class Centre:
         self.place.make()
         progress("making certificates")
         ground = Ground(
-            Authority(self.place.state), self.place.state, self._page, time.monotonic, self.planned.notes, progress
+            Authority(self.place.state), self.place.state, time.monotonic, self.planned.notes, progress, self._page
         )
         progress(f"starting {len(services)} servers")
         for service in services:

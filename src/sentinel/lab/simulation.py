@@ -65,10 +65,10 @@ class Ground:
 
     authority: Authority
     state: Path
-    daemon: Callable[[], str]
     clock: Callable[[], float]
     notes: list[str] = field(default_factory=list)
     progress: Callable[[str], None] = lambda _: None
+    daemon: Callable[[], str] = lambda: ""
     _clip: clip.Clip | None = None
 
     async def clip(self) -> clip.Clip:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from sentinel.lab.camera import scene
 from sentinel.lab.camera.still import stills
 
 HOST = "127.0.0.1"
@@ -97,7 +98,7 @@ def working(**changed: bytes | Answerer) -> dict[str, bytes | Answerer]:
         "GetProfiles": soap(f"{profiles}</Profiles></GetProfilesResponse>"),
         "GetStreamUri": soap(uri("GetStreamUri", b"rtsp://127.0.0.1:1/live")),
         "GetSnapshotUri": snapshot,
-        "/snap.jpg?ch=1&x=2": http("200 OK", stills()[3], "Content-Type: image/jpeg"),
+        "/snap.jpg?ch=1&x=2": http("200 OK", stills(scene.LIVE)[3], "Content-Type: image/jpeg"),
         **changed,
     }
 

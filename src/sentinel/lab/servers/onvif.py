@@ -233,7 +233,7 @@ def _bytes(answer: _Answer) -> bytes:
 
 
 async def _server(service: Service, ground: Ground) -> OverTcp:
-    await asyncio.to_thread(stills)  # now, so that no check waits for it
+    await asyncio.to_thread(stills, scene.LIVE)  # now, so that no check waits for it
     return OverTcp(service, Device(service), ground.authority)
 
 

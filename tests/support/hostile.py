@@ -22,6 +22,8 @@ refuse: nothing listens."""
 MANNERS: tuple[Manner, ...] = get_args(Manner)
 
 DRIP_EVERY = 0.1
+_TURN = 0.01
+"""Seconds for the loop to do what it has scheduled."""
 
 HUGE_HTTP = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9223372036854775807\r\n\r\nx"
 HUGE_RTSP = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Type: application/sdp\r\nContent-Length: 4294967295\r\n\r\nv=0\r\n"
@@ -93,9 +95,11 @@ async def serve_tcp(
         yield server
     finally:
         listener.close()
+        await asyncio.sleep(_TURN)  # a connection that was just taken gets its task
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(_TURN)  # what was closed is let go of
 
 
 @contextlib.asynccontextmanager

@@ -60,6 +60,7 @@ HISTORY = {
             "error": "status 500 from\x1b duty",
         }
     ],
+    "evidence": [{"n": 1, "at": NOW, "kind": "picture", "url": "/api/v1/incidents/20260922-abcdef/evidence/1"}],
 }
 
 

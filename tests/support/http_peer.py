@@ -61,6 +61,7 @@ async def answering(
         try:
             yield server
         finally:
+            await asyncio.sleep(0.01)  # a connection that was just taken gets its task
             while serving:  # a probe is done sooner than whoever answers it
                 await asyncio.sleep(0.001)
 

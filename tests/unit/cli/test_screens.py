@@ -109,13 +109,14 @@ def test_more_incidents_than_are_listed() -> None:
 
 def test_why_nobody_was_told() -> None:
     out = shown("explain", "20260922-abcdef")
-    first, second, third, fourth, fifth, sixth = out.splitlines()
+    first, second, third, fourth, fifth, sixth, seventh = out.splitlines()
     assert first.endswith("门口")
     assert "规则 rule slow" in second
     assert "parent_down ← core-switch  took = 2.5 (限值 limit 1)  —— 未通知 nobody was told" in third
     assert fourth.endswith("已恢复正常 recovered")
     assert fifth.endswith("恢复 resolved  待送达 queued  尝试 attempts 3  status 500 from\\x1b duty")
     assert "took = 2.5  —— 未通知" in sixth
+    assert seventh.endswith("/api/v1/incidents/20260922-abcdef/evidence/1")
 
 
 def test_it_is_typers_own_exit() -> None:

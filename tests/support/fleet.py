@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from sentinel.config.configuration import Configuration, DaemonSettings, Limits, Place, Retention, Zone
+from sentinel.domain.baseline import CheckBaseline
 from sentinel.domain.conference import Conference
 from sentinel.domain.evidence import Evidence
 from sentinel.domain.failure import Failure
@@ -399,6 +400,11 @@ class Histories:
     async def exhibit(self, incident: str, number: int) -> Evidence | None:
         """One piece."""
         return self.evidence.get((incident, number))
+
+    async def usual(self, check: str, since: float, until: float) -> CheckBaseline:
+        """Nothing was learned of it."""
+        del check, since, until
+        return {}
 
     async def undelivered(self) -> Mapping[str, int]:
         """By channel."""

@@ -38,7 +38,7 @@ async def lab(profile: str, folder: Path, *faults: str, **more: Any) -> AsyncIte
     options = CodecOptions.model_validate({"profile": profile, "port": port, **PROFILES[profile], **more})
     check = Check("set.codec", "codec", target(HOST, name="会议终端"), profile, "codec", options, 15.0, 10.0, None)
     service = Service(SIMULATION, "tcp", HOST, port, (check,))
-    ground = Ground(Authority(folder), folder, str, time.monotonic)
+    ground = Ground(Authority(folder), folder, time.monotonic)
     server = await SIMULATION.server(service, ground)
     assert ground.notes == []
     await server.open()

@@ -52,7 +52,7 @@ async def played(folder: Path) -> AsyncIterator[Pair]:
     )  # fmt: skip
     simulation = SIMULATIONS["gb28181"]
     assert simulation.place(checks[0]) == ("udp", port)
-    ground = Ground(Authority(folder), folder, str, monotonic)
+    ground = Ground(Authority(folder), folder, monotonic)
     server: Server = await simulation.server(Service(simulation, "udp", HOST, port, checks), ground)
     assert PROTOCOL.service is not None
     async with PROTOCOL.service() as service:

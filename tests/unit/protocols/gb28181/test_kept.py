@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +39,8 @@ def test_an_address_that_is_no_number_is_not_kept(host: str) -> None:
 
 @given(name=st.sampled_from(sorted(KEPT.memory())), value=st.none() | st.floats() | st.just("x"))
 def test_what_is_odd_is_nothing_or_an_address_and_never_an_error(name: str, value: float | str | None) -> None:
-    found = Kept.of(KEPT.memory() | {name: value})  # type: ignore[dict-item]  # as a file that somebody edited may have it
+    edited: Mapping[str, Any] = KEPT.memory() | {name: value}  # as a file that somebody edited may have it
+    found = Kept.of(edited)
     assert found is None or (found.host and 0 < found.port <= 65_535 and math.isfinite(found.expires_at))
 
 

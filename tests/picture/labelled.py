@@ -163,7 +163,7 @@ def encoded(pictures: Iterable[Picture], codec: str, quality: int, *, between: i
     context.width, context.height = WIDTH, HEIGHT
     context.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     context.time_base, context.framerate = Fraction(1, between + 1), Fraction(between + 1)
-    context.thread_count = 2
+    context.thread_count = 1 if between else 2  # with several, x264's rate control depends on which is first
     gop = f"keyint={between + 1}:min-keyint={between + 1}:scenecut=0"
     options: dict[str, dict[str, str]] = {
         "h264": {"preset": "ultrafast", "tune": "zerolatency", "x264-params": gop},

@@ -188,10 +188,8 @@ def _breach(rule: Rule, threshold: Threshold, figure: float) -> tuple[float | No
 
 
 def _limit(threshold: Threshold) -> float:
-    for limit in (threshold.above, threshold.deviates, threshold.below):
-        if limit is not None:
-            return limit
-    return 0.0
+    limit = threshold.above if threshold.above is not None else threshold.deviates
+    return limit if limit is not None else threshold.below or 0.0  # the configuration sees to it that there is one
 
 
 def _beyond(threshold: Threshold, figure: float, limit: float) -> bool:

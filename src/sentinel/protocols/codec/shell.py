@@ -123,7 +123,10 @@ class Session:
         return prompt is not None and 0 < len(self._tail) <= _PROMPT and prompt.found_in(_shown(self._tail))
 
     def _send(self, command: str) -> None:
-        self._process.stdin.write(command.encode() + self._shell.line_end.encode())
+        try:
+            self._process.stdin.write(command.encode() + self._shell.line_end.encode())
+        except OSError:  # the far end closed the channel between two commands
+            self._run.fail("closed", "the shell ended before it was asked")
 
 
 def _plain(line: bytes) -> str:

@@ -58,7 +58,7 @@ class Kept:
             told = {name: float(memory[name]) for name in _NAMES}
         except (KeyError, TypeError, ValueError):
             return None
-        if not all(math.isfinite(number) for number in told.values()) or not 0 < told["port"] <= 65_535:
+        if not all(math.isfinite(number) for number in told.values()) or not 1 <= told["port"] <= 65_535:
             return None
         try:
             whole = sum(int(told[f"address_{n}"]) << 32 * n for n in range(_WORDS))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -238,3 +239,25 @@ def test_the_loop_ends_on_a_request_that_is_none(head: bytes) -> None:
     decoder.serve(requests, sink)
     for descriptor in (requests, answers, sink):
         os.close(descriptor)
+
+
+NOTHING_NEW = """
+import sys
+import av, numpy as np
+from sentinel.picture.decoder import examine, warm_up
+from sentinel.picture.portrait import portrait
+kinds = [np.random.default_rng(1).integers(0, 256, (360, 640)), np.full((360, 640), 120)]
+kinds += [np.tile(np.arange(640) // 20 % 2 * 200, (360, 1)), np.add.outer(np.arange(360), np.arange(640)) // 4]
+sent = [av.VideoFrame.from_ndarray(kind.astype(np.uint8), format="gray").reformat(format="yuv420p") for kind in kinds]
+shots = [portrait(frame) for frame in sent]
+warm_up()
+known = set(sys.modules)
+for _ in range(3):
+    examine("mjpeg", shots, {"seconds": [float(n) for n in range(len(shots))]})
+print(sorted(set(sys.modules) - known))
+"""
+
+
+def test_what_measures_need_is_loaded_before_nothing_can_be_opened_any_more() -> None:
+    ran = subprocess.run([sys.executable, "-c", NOTHING_NEW], capture_output=True, text=True, timeout=20, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr

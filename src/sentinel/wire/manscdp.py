@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-from xml.parsers import expat
+from typing import Final
 from xml.sax.saxutils import escape
+
+from sentinel.wire import markup
 
 MEDIA_TYPE: Final = "Application/MANSCDP+xml"
 """Content-Type of every body (2016, J.1)."""
@@ -25,10 +26,7 @@ MAX_ELEMENTS: Final = 20_000
 MAX_TEXT: Final = 1_024
 """Characters kept of one value; what is longer is cut."""
 
-_DECLARATION: Final = re.compile(r"^[\s\ufeff]*(?:<\?xml[^>]{0,200}\?>)?")
 _DECLARED_GB: Final = re.compile(rb"""^[\s]*<\?xml[^>]{0,200}encoding\s*=\s*["']gb""", re.IGNORECASE)
-_BARE: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)")
-_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _COMMAND: Final = re.compile(rb"<\s*CmdType\s*>\s*([A-Za-z]{1,32})\s*<")
 _NUMBER: Final = re.compile(rb"<\s*SN\s*>\s*([0-9]{1,10})\s*<")
 
@@ -70,19 +68,12 @@ def parse(body: bytes) -> Body:
     Raises:
         MalformedBody: no XML, a document type, or past a bound.
     """
-    text = _DECLARATION.sub("", decoded(body).rstrip("\x00 \r\n\t"), count=1)
-    text = _BARE.sub("&amp;", _ILLEGAL.sub("\ufffd", text))
+    text = markup.mended(decoded(body).rstrip("\x00 \r\n\t"))
     reader = _Reader()
-    parser = expat.ParserCreate("utf-8")
-    parser.StartDoctypeDeclHandler = reader.refuse
-    parser.EntityDeclHandler = reader.refuse
-    parser.StartElementHandler = reader.begin
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(text.encode(), True)
-    except expat.ExpatError as error:
-        raise MalformedBody(f"no XML: {expat.ErrorString(error.code)} in line {error.lineno}") from error
+        markup.read(text, reader)
+    except markup.MalformedMarkup as error:
+        raise MalformedBody(str(error)) from error
     number = reader.fields.get("SN", "")
     return Body(
         reader.root,
@@ -146,9 +137,6 @@ class _Reader:
         self._length = 0
         self._elements = 0
         self._item = 0  # the depth of the Item that is open
-
-    def refuse(self, *_: Any) -> None:
-        raise MalformedBody("a document type")
 
     def begin(self, name: str, _attributes: Mapping[str, str]) -> None:
         self._elements += 1

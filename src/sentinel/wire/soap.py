@@ -7,12 +7,11 @@ and with it every entity; depth, elements and texts are bounded.  No input or ou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-from xml.parsers import expat
+from typing import Final
 
+from sentinel.wire import markup
 from sentinel.wire.manscdp import decoded
 
 MEDIA_TYPE: Final = "application/soap+xml"
@@ -25,9 +24,6 @@ MAX_TEXT: Final = 4_096
 MAX_ATTRIBUTES: Final = 16
 """Attributes kept of one element."""
 
-_DECLARATION: Final = re.compile(r"^[\s\ufeff]*(?:<\?xml[^>]{0,200}\?>)?")
-_BARE: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)")  # as in a stream's URI
-_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _ENVELOPE: Final = "http://www.w3.org/2003/05/soap-envelope"
 
 
@@ -92,20 +88,12 @@ def envelope(body: bytes) -> Element:
     Raises:
         MalformedMessage: no XML, no envelope, a document type, or past a bound.
     """
-    text = _DECLARATION.sub("", decoded(body).strip("\x00 \r\n\t"), count=1)
-    text = _BARE.sub("&amp;", _ILLEGAL.sub("\ufffd", text))
+    text = markup.mended(decoded(body).strip("\x00 \r\n\t"))
     reader = _Reader()
-    parser = expat.ParserCreate("utf-8")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = reader.refuse
-    parser.EntityDeclHandler = reader.refuse
-    parser.StartElementHandler = reader.begin
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(text.encode(), True)
-    except expat.ExpatError as error:
-        raise MalformedMessage(f"no XML: {expat.ErrorString(error.code)} in line {error.lineno}") from error
+        markup.read(text, reader)
+    except markup.MalformedMarkup as error:
+        raise MalformedMessage(str(error)) from error
     root = reader.root
     if root is None or root.name != "Envelope" or root.find("Body") is None:
         raise MalformedMessage(f"no SOAP envelope with a body: {root.name if root is not None else ''!r}")
@@ -149,9 +137,6 @@ class _Reader:
         self.root: Element | None = None
         self._open: list[Element] = []
         self._elements = 0
-
-    def refuse(self, *_: Any) -> None:
-        raise MalformedMessage("a document type")
 
     def begin(self, name: str, attributes: Mapping[str, str]) -> None:
         self._elements += 1

@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from xml.parsers import expat
+
+from sentinel.wire import markup
 
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 24
@@ -22,7 +23,6 @@ MAX_TEXT: Final = 1_024
 """Characters kept of one text; what is longer is cut."""
 
 _XSTATUS: Final = re.compile(r"\*s(?:tatus)? (?P<path>[^:\"]{1,300}):(?:\s+(?P<value>.*))?$")
-_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
 class Malformed(ValueError):
@@ -95,17 +95,10 @@ def from_xml(body: bytes) -> Node:
         Malformed: no XML, a document type, or past a bound.
     """
     reader = _Reader()
-    parser = expat.ParserCreate("utf-8")  # whatever is declared
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = reader.refuse
-    parser.EntityDeclHandler = reader.refuse
-    parser.StartElementHandler = reader.begin
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(_ILLEGAL.sub("\ufffd", _decoded(body)).strip().encode(), True)
-    except expat.ExpatError as error:
-        raise Malformed(f"no XML: {expat.ErrorString(error.code)} in line {error.lineno}") from error
+        markup.read(markup.legal(_decoded(body)).strip(), reader)
+    except markup.MalformedMarkup as error:
+        raise Malformed(str(error)) from error
     return reader.root
 
 
@@ -164,9 +157,6 @@ class _Reader:
         self._depth = self._count = 0
         self._numbers: list[dict[str, int]] = [{}]
         self._room = 0
-
-    def refuse(self, *_: Any) -> None:
-        raise Malformed("a document type")
 
     def begin(self, name: str, attributes: Mapping[str, str]) -> None:
         self._count += 1

@@ -23,7 +23,7 @@ from tests.support.daemon import SENTINEL, free_port
 from tests.support.lab import environment
 from tests.support.webhook import WebhookReceiver
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(180)
 
 TOLD_WITHIN = 15.0
 
@@ -102,12 +102,10 @@ async def alert(receiver: WebhookReceiver, target: str, status: str, since: floa
 
 async def test_broken_is_told_and_healed_is_told(tmp_path: Path, webhook_receiver: WebhookReceiver) -> None:
     async with demo(tmp_path, "--port", str(free_port()), "--webhook", webhook_receiver.url) as running:
-        async with asyncio.timeout(150):  # a check by ONVIF that found no decoder free is asked again a minute later
+        async with asyncio.timeout(60):
             while not all(state in ("up", "unobserved") for state in (await running.checks()).values()):
                 await asyncio.sleep(0.5)
-        # The lab's pictures go round every 13 s: looked at unevenly on a busy machine, they may seem to stand still.
-        told = [each["labels"]["alertname"] for one in webhook_receiver.requests for each in one.json["alerts"]]
-        assert set(told) <= {"picture-frozen"}
+        assert webhook_receiver.requests == []
         for target, fault in (
             ("hall-01", "down"),
             ("img-01-cam-1", "no-packets"),

@@ -36,13 +36,17 @@ Send = Callable[[bytes, bool], None]
 
 @dataclass(slots=True)
 class Playing:
-    """One client's stream: its numbers go on where the clip begins anew, and where the scene changes."""
+    """One client's stream, from the picture ``begins`` on, a key frame.
+
+    Its numbers go on where the clip begins anew, and where the scene changes.
+    """
 
     clip: Clip
     send: Send
     shows: Callable[[], str]
     other: Callable[[str], Awaitable[Clip]]
     loses: Callable[[], bool]
+    begins: int
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     sequence: int = field(default_factory=lambda: secrets.randbits(16))
     timestamp: int = field(default_factory=lambda: secrets.randbits(32))
@@ -53,11 +57,9 @@ class Playing:
     async def run(self, drain: Callable[[], object], *, silent: Callable[[], bool]) -> None:
         """Send picture after picture in real time, the first, a key frame, at once.  Ends only by cancellation.
 
-        The clip runs whether anybody looks or not: who comes later sees what is on by then.
         While ``silent()`` nothing is sent, and time goes on.  A client that does not read is waited for.
         """
         began, number = time.monotonic(), 0
-        start = int(began) % scene.SECONDS * scene.RATE
         while True:
             if number % scene.RATE == 0 and self.shows() != self._shown:  # a key frame is next
                 self._shown = self.shows()
@@ -65,7 +67,7 @@ class Playing:
             if not silent():
                 if number % (REPORT_SECONDS * scene.RATE) == 0:
                     self._report()
-                self._picture(start + number)
+                self._picture(self.begins + number)
                 waiting = drain()
                 if asyncio.iscoroutine(waiting):
                     await waiting

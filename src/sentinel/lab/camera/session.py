@@ -32,6 +32,7 @@ class View:
     dark: Callable[[], bool]
     mute: Callable[[], bool]
     loses: Callable[[], bool]
+    begins: Callable[[], int]
 
 
 @dataclass(slots=True)
@@ -72,7 +73,9 @@ class Session:
         if request.method != "PLAY" or PICTURE not in self.sends:
             return answer(request, 200, [session])
         view = self.view
-        self.playing = self.playing or Playing(view.clip, self.sends[PICTURE], view.scene, view.other, view.loses)
+        self.playing = self.playing or Playing(
+            view.clip, self.sends[PICTURE], view.scene, view.other, view.loses, view.begins()
+        )
         base = request.uri.removesuffix("/").removesuffix("/trackID=0")
         played = f"url={base}/trackID=0;seq={self.playing.sequence};rtptime={self.playing.timestamp}"
         return answer(request, 200, [session, ("Range", "npt=0.000-"), ("RTP-Info", played)])

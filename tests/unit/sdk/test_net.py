@@ -1,8 +1,8 @@
 """Names, connections and TLS: the stages, the codes, and nothing left open."""
 
 import asyncio
-import gc
 import datetime as dt
+import gc
 import os
 import socket
 import ssl
